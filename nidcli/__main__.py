@@ -1,0 +1,5 @@
+"""`python -m nidcli` is `nid`."""
+
+from nidcli.cli import main
+
+main()

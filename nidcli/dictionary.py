@@ -1,0 +1,178 @@
+"""The expert bank: K small coordinate networks on a shared trunk, on one cell.
+
+    h(x)   = L_n act( ... act(L_1 gamma(x)))              the trunk, shared; gamma is the embedding
+    b_k(x) = W_k h(x)                                     heads "linear": one layer an expert
+    b_k(x) = V_k act(U_k h(x) + u_k)                      heads "own": the two layers of section 3.3 of the paper
+    f(x)   = sum_k a_k b_k(x) + constant                  C constant atoms are the paper's bias
+
+Embeddings: "fourier" takes sines and cosines on the lattice of integer frequencies, lowest first (Tancik et al. 2020,
+Fourier features, their positional lattice), with a period longer than the cell so that nothing wraps around;
+"siren" is sin(omega (W x + b)) (Sitzmann et al. 2020), whose activations are sines in the trunk and heads as well.
+
+Letters, used in every file: N points, D dims, C channels, K atoms (experts), M measurements, S signals, F features,
+J slots of a sparse code, E width of the embedding, H width of a head.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from nidcli.codes import SparseCode
+
+
+@dataclass(frozen=True, kw_only=True)
+class DictionarySpec:
+    """Everything that is needed to rebuild an untrained bank."""
+
+    dims: int = 2
+    channels: int = 3
+    experts: int = 4096
+    hidden: int = 256  # F, features that the trunk hands to the heads
+    layers: int = 1  # linear maps of the trunk, with an activation between two
+    embedding: Literal["fourier", "siren"] = "fourier"
+    frequencies: int = 480  # E, width of the embedding
+    period: float = 2.5  # of the slowest Fourier feature; a cell is 2 wide
+    omega: float = 30.0  # of SIREN's first layer
+    heads: Literal["linear", "own"] = "linear"
+    width: int = 32  # H, hidden units of an own head
+
+    def __post_init__(self) -> None:
+        for name in ("dims", "channels", "experts", "hidden", "layers", "frequencies", "width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+def frequency_lattice(dims: int, count: int) -> Tensor:
+    """(D, count) integer frequencies of one half space, smallest largest component first, then smallest norm."""
+    radius = 1
+    while ((2 * radius + 1) ** dims - 1) // 2 < count:
+        radius += 1
+    axes = [torch.arange(-radius, radius + 1)] * dims
+    lattice = torch.cartesian_prod(*axes).reshape(-1, dims)
+    first = torch.zeros(len(lattice), dtype=torch.long)
+    for d in reversed(range(dims)):  # sign of the first component that is not zero
+        first = torch.where(lattice[:, d] != 0, lattice[:, d].sign(), first)
+    half = lattice[first > 0]
+    order = torch.argsort(half.abs().amax(1) * 10_000 + half.square().sum(1), stable=True)
+    return half[order[:count]].T.float()
+
+
+class Trunk(nn.Module):
+    """x -> h(x): embedding and the shared layers."""
+
+    def __init__(self, spec: DictionarySpec) -> None:
+        super().__init__()
+        self.spec = spec
+        if spec.embedding == "fourier":
+            waves = frequency_lattice(spec.dims, (spec.frequencies + 1) // 2)
+            self.register_buffer("wave_DE", waves * (2 * math.pi / spec.period), persistent=False)
+        else:
+            self.first = nn.Linear(spec.dims, spec.frequencies)
+            nn.init.uniform_(self.first.weight, -1 / spec.dims, 1 / spec.dims)
+        sizes = [spec.frequencies] + [spec.hidden] * spec.layers
+        self.maps = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        if spec.embedding == "siren":
+            for linear in self.maps:
+                assert isinstance(linear, nn.Linear)
+                bound = math.sqrt(6 / linear.in_features) / (1 if spec.layers == 1 else spec.omega)
+                nn.init.uniform_(linear.weight, -bound, bound)
+
+    def embed(self, coords_ND: Tensor) -> Tensor:
+        """(N, D) -> gamma(x), (N, E)."""
+        if self.spec.embedding == "siren":
+            return torch.sin(self.spec.omega * self.first(coords_ND))
+        phase = coords_ND @ self.wave_DE.to(coords_ND.dtype)
+        return torch.cat([phase.cos(), phase.sin()], 1)[:, : self.spec.frequencies]
+
+    def forward(self, coords_ND: Tensor) -> Tensor:
+        """(N, D) -> features (N, F)."""
+        h = self.embed(coords_ND)
+        for i, linear in enumerate(self.maps):
+            if i:
+                h = activation(h, self.spec)
+            h = linear(h)
+        return h
+
+
+def activation(x: Tensor, spec: DictionarySpec) -> Tensor:
+    """SIREN's sine with its own omega, or the ReLU of Fourier-feature networks."""
+    return torch.sin(spec.omega * x) if spec.embedding == "siren" else torch.relu(x)
+
+
+class Dictionary(nn.Module):
+    """K experts on one cell. `atoms` measures them all, `field` only a code's sum of them."""
+
+    def __init__(self, spec: DictionarySpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.trunk = Trunk(spec)
+        K, C, F, H = spec.experts, spec.channels, spec.hidden, spec.width
+        if spec.heads == "own":
+            bound = math.sqrt(6 / F) / (spec.omega if spec.embedding == "siren" else 1)
+            self.inner_KHF = nn.Parameter(torch.empty(K, H, F).uniform_(-bound, bound))
+            self.inner_bias_KH = nn.Parameter(torch.zeros(K, H))
+            F = H
+        self.head_KCF = nn.Parameter(torch.randn(K, C, F) / math.sqrt(F))
+
+    def atoms(self, coords_ND: Tensor) -> Tensor:
+        """(N, D) -> (N, C, K): every expert at every point."""
+        K, C, F = self.head_KCF.shape
+        if self.spec.heads == "linear":
+            # one product: the heads as a (F, C K) matrix
+            atoms = self.trunk(coords_ND) @ self.head_KCF.permute(2, 1, 0).reshape(F, C * K)
+            return atoms.view(-1, C, K)
+        hidden_KNH = self.hidden(self.trunk(coords_ND), self.inner_KHF, self.inner_bias_KH)
+        return torch.einsum("knh,kch->nck", hidden_KNH, self.head_KCF)
+
+    def field(self, coords_ND: Tensor, code: SparseCode | Tensor) -> Tensor:
+        """f at every point, for S codes: (N, C, S). Constants are added where the code holds them.
+
+        `code` is a SparseCode, or a dense (K, S) matrix of experts only. Linear heads are contracted with the code
+        before they meet the features, so that the cost depends neither on k nor on K; of own heads only those that
+        some code uses are evaluated, with the code folded into their last layer.
+        """
+        features_NF = self.trunk(coords_ND)
+        if self.spec.heads == "linear":
+            head_SCF = self._contracted(code)
+            field = (features_NF @ head_SCF.reshape(-1, features_NF.shape[1]).T).view(
+                len(features_NF), len(head_SCF), self.spec.channels
+            )
+            field = field.transpose(1, 2)
+        else:
+            field = self._own_field(features_NF, code)
+        if isinstance(code, SparseCode):
+            field = field + code.constant_SC.T
+        return field
+
+    def _contracted(self, code: SparseCode | Tensor) -> Tensor:
+        """(S, C, F): sum_k a_k W_k."""
+        K, C, F = self.head_KCF.shape
+        if isinstance(code, SparseCode) and not code.index_SJ.numel():
+            return self.head_KCF.new_zeros(len(code), C, F)
+        if isinstance(code, Tensor):
+            return (code.T @ self.head_KCF.reshape(K, C * F)).view(-1, C, F)
+        bags = nn.functional.embedding_bag(
+            code.index_SJ, self.head_KCF.reshape(K, C * F), per_sample_weights=code.value_SJ, mode="sum"
+        )
+        return bags.view(-1, C, F)
+
+    def hidden(self, features_NF: Tensor, inner_AHF: Tensor, bias_AH: Tensor) -> Tensor:
+        """(A, N, H): the hidden layer of A own heads."""
+        A, H, F = inner_AHF.shape
+        hidden = features_NF @ inner_AHF.reshape(A * H, F).T + bias_AH.reshape(-1)
+        return activation(hidden, self.spec).view(len(features_NF), A, H).transpose(0, 1)
+
+    def _own_field(self, features_NF: Tensor, code: SparseCode | Tensor) -> Tensor:
+        dense_KS = code if isinstance(code, Tensor) else code.dense(self.spec.experts)
+        active = (dense_KS != 0).any(1).nonzero().squeeze(1)
+        dense_AS, head_ACH = dense_KS[active], self.head_KCF[active]
+        (A, C, H), S = head_ACH.shape, dense_KS.shape[1]  # A may be 0: a code of constants alone
+        hidden_ANH = self.hidden(features_NF, self.inner_KHF[active], self.inner_bias_KH[active])
+        hidden_NX = hidden_ANH.transpose(0, 1).reshape(len(features_NF), A * H)
+        folded_XCS = torch.einsum("ach,as->ahcs", head_ACH, dense_AS).reshape(A * H, C * S)
+        return (hidden_NX @ folded_XCS).view(len(features_NF), C, S)

@@ -1,0 +1,114 @@
+"""Materialise, and nothing else: experts, measured.
+
+    Phi = A B       materialise(bank, operator)
+
+Dense where it fits a memory budget, matrix-free where it does not; the measured atoms are kept, so that a folder's
+second photo costs one product.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from nidcli.dictionary import Dictionary
+from nidcli.operators import Operator
+from nidcli.problem import DenseDesign, Design
+
+DENSE_BYTES = 2 << 30  # a design above this stays matrix-free
+CHUNK_BYTES = 256 << 20  # what one chunk of rows may take while it is measured
+CACHED_DESIGNS = 12  # an image has at most nine kinds of cells
+
+_cache: WeakKeyDictionary[Dictionary, OrderedDict[bytes, Design]] = WeakKeyDictionary()
+
+
+def design_bytes(bank: Dictionary, operator: Operator) -> int:
+    """Bytes of the dense design, float32."""
+    return 4 * len(operator.coords_ND) * bank.spec.channels * bank.spec.experts
+
+
+def materialise(bank: Dictionary, operator: Operator, budget: int = DENSE_BYTES) -> Design:
+    """Every expert and every constant atom measured: rows are (measurement, channel), columns experts."""
+    if design_bytes(bank, operator) > budget:
+        return MatrixFreeDesign(bank, operator)
+    with torch.no_grad():
+        rows = [op.forward(bank.atoms(op.coords_ND)).flatten(0, 1) for op in _chunks(bank, operator)]
+        return DenseDesign(torch.cat(rows), _constants(bank, operator))
+
+
+def cached(bank: Dictionary, key: bytes, operator: Callable[[], Operator]) -> Design:
+    """`materialise`, remembered by the bank and a key that says what the operator is."""
+    designs = _cache.setdefault(bank, OrderedDict())
+    if key not in designs:
+        designs[key] = materialise(bank, operator())
+        if len(designs) > CACHED_DESIGNS:
+            designs.popitem(last=False)
+    designs.move_to_end(key)
+    return designs[key]
+
+
+def _chunks(bank: Dictionary, operator: Operator) -> list[Operator]:
+    """The operator in runs of rows whose atoms fit the chunk budget (own heads also hold their hidden layers)."""
+    spec = bank.spec
+    an_expert = spec.channels + (spec.width if spec.heads == "own" else 0)
+    step = max(1, CHUNK_BYTES // (4 * an_expert * spec.experts))
+    total = operator.shape[0]
+    return [operator[i : min(i + step, total)] for i in range(0, total, step)]
+
+
+def _constants(bank: Dictionary, operator: Operator) -> Tensor:
+    """(M, C): the constant atoms, measured."""
+    C = bank.spec.channels
+    eye_NCC = torch.eye(C).to(operator.coords_ND).expand(len(operator.coords_ND), C, C)
+    return operator.forward(eye_NCC).flatten(0, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixFreeDesign:
+    """Products with Phi and Phi' without Phi: contracted heads forwards, reverse differentiation backwards."""
+
+    bank: Dictionary
+    operator: Operator
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(M, K)."""
+        spec = self.bank.spec
+        return self.operator.shape[0] * spec.channels, spec.experts
+
+    @property
+    def free_MC(self) -> Tensor:
+        """(M, C): measured constant atoms."""
+        return _constants(self.bank, self.operator)
+
+    def forward(self, code_KS: Tensor) -> Tensor:
+        """(K, S) -> (M, S)."""
+        parts = [op.forward(self.bank.field(op.coords_ND, code_KS)) for op in _chunks(self.bank, self.operator)]
+        return torch.cat(parts).flatten(0, 1)
+
+    def adjoint(self, measured_MS: Tensor) -> Tensor:
+        """(M, S) -> (K, S)."""
+        C, S = self.bank.spec.channels, measured_MS.shape[1]
+        measured_NCS = measured_MS.view(-1, C, S)
+        total, done = measured_MS.new_zeros(self.bank.spec.experts, S), 0
+        for op in _chunks(self.bank, self.operator):
+            rows = measured_NCS[done : done + op.shape[0]]
+            done += op.shape[0]
+            with torch.enable_grad():
+                code_KS = torch.ones_like(total, requires_grad=True)  # ones: every own head is active
+                field = op.forward(self.bank.field(op.coords_ND, code_KS))
+                total += torch.autograd.grad(field, code_KS, rows)[0]
+        return total
+
+    @torch.no_grad()
+    def columns(self, index_SJ: Tensor) -> Tensor:
+        """(S, J) experts -> their measured columns, (S, J, M)."""
+        used, place = index_SJ.unique(return_inverse=True)
+        one_hot_KA = torch.zeros(self.shape[1], len(used)).to(self.operator.coords_ND)
+        one_hot_KA[used, torch.arange(len(used), device=used.device)] = 1
+        return self.forward(one_hot_KA).T[place]

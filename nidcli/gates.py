@@ -1,0 +1,150 @@
+"""The gate: codes at once, in a fixed number of products.
+
+The first experts of a level are orthonormal on a cell, so their coefficients are one product, c = B'y, and the k
+largest of them by magnitude are the best k of the basis (the paper's sparsification, signed, section 3.3). Where few
+coefficients are wanted, rounds of an unrolled pursuit go before (unrolling: Gregor and LeCun 2010). In each round
+
+    retrieve   a small network, trained on the solver's picks, looks at what is left, c + net(c), and the learned
+               experts that answer loudest become candidates
+    compete    orthogonal matching pursuit among the candidates alone picks some of them
+
+and their joint projection is taken off. With many coefficients the basis alone is as good.
+
+Letters: S cells, M numbers of a cell, B basis experts, L learned experts, G components the network sees, T candidates,
+J picks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from nidcli.codes import SparseCode
+from nidcli.errors import UsageError
+from nidcli.problem import DenseDesign, Problem
+from nidcli.solvers.common import finish
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSpec:
+    """Size of the gate, and when its pursuit runs."""
+
+    rounds: int = 2
+    picks: int = 8  # experts a round, at most
+    candidates: int = 32  # T
+    components: int = 320  # G
+    width: int = 256
+    sparse: int = 64  # largest k with rounds of pursuit
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    """A design seen from its basis: basis_BM, and the learned experts' leading coordinates, twice."""
+
+    basis_BM: Tensor
+    learned_LB: Tensor
+    learned_LG: Tensor
+    half_GL: Tensor
+
+
+_coordinates: WeakKeyDictionary[DenseDesign, Coordinates] = WeakKeyDictionary()
+
+
+def coordinates(design: DenseDesign, basis: int, components: int) -> Coordinates:
+    """Computed once a design."""
+    if design not in _coordinates:
+        basis_BM = design.unit_KM[:basis]
+        learned_LB = design.unit_KM[basis:] @ basis_BM.T
+        learned_LG = learned_LB[:, :components].contiguous()
+        _coordinates[design] = Coordinates(basis_BM, learned_LB, learned_LG, learned_LG.T.contiguous().bfloat16())
+    return _coordinates[design]
+
+
+def _rows(matrix_LB: Tensor, index_SJ: Tensor) -> Tensor:
+    """(S, J, B) rows of a matrix."""
+    return matrix_LB.index_select(0, index_SJ.flatten()).view(*index_SJ.shape, -1)
+
+
+def compete(rows_STG: Tensor, left_SG: Tensor, picks: int) -> Tensor:
+    """(S, picks) candidates, by matching pursuit with orthogonalisation among T candidates: all in their T x T Gram."""
+    gram_STT = rows_STG @ rows_STG.mT
+    answer_ST = (rows_STG @ left_SG[:, :, None])[:, :, 0]
+    norm_ST = torch.ones_like(answer_ST)  # squared norms of what is new in each candidate
+    everyone = torch.arange(len(rows_STG), device=rows_STG.device)
+    chosen = []
+    for _ in range(picks):
+        gain_ST = answer_ST.square() / norm_ST.clamp_min(1e-3)
+        pick_S = gain_ST.masked_fill_(norm_ST < 1e-2, -1).argmax(1)
+        chosen.append(pick_S)
+        column_ST = gram_STT[everyone, pick_S]
+        pivot_S1 = norm_ST[everyone, pick_S].clamp_min(1e-3)[:, None]
+        answer_ST = answer_ST - column_ST * answer_ST[everyone, pick_S][:, None] / pivot_S1
+        gram_STT = gram_STT - column_ST[:, :, None] * (column_ST / pivot_S1)[:, None, :]
+        norm_ST = gram_STT.diagonal(dim1=1, dim2=2).clone()
+        norm_ST[everyone, pick_S] = 0
+    return torch.stack(chosen, 1)
+
+
+class CellGate(nn.Module):
+    """Signals of cells -> codes with k coefficients."""
+
+    def __init__(self, spec: GateSpec, basis: int) -> None:
+        super().__init__()
+        self.spec, self.basis = spec, basis
+        self.seen = min(spec.components, basis)
+        self.nets = nn.ModuleList(
+            nn.Sequential(nn.Linear(self.seen, spec.width), nn.ReLU(), nn.Linear(spec.width, self.seen))
+            for _ in range(spec.rounds)
+        )
+        for net in self.nets:
+            assert isinstance(net, nn.Sequential)
+            for parameter in net[2].parameters():
+                nn.init.zeros_(parameter)
+
+    def scores(self, number: int, left_SG: Tensor, coords: Coordinates) -> Tensor:
+        """(S, L): how loudly each learned expert answers to what is left, in a round."""
+        asked_SG = left_SG + self.nets[number](left_SG)
+        if torch.is_grad_enabled():
+            return (asked_SG @ coords.learned_LG.T).abs()
+        return (asked_SG.bfloat16() @ coords.half_GL).abs_()
+
+    def pick(
+        self, number: int, code_SG: Tensor, left_SG: Tensor, coords: Coordinates, taken_SJ: Tensor, picks: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One round: picks so far and new (S, J), their values (S, J), and what is left (S, G)."""
+        score_SL = self.scores(number, left_SG, coords).scatter_(1, taken_SJ, -1)
+        candidate_ST = score_SL.topk(min(self.spec.candidates, score_SL.shape[1]), 1, sorted=False).indices
+        chosen_SJ = compete(_rows(coords.learned_LG, candidate_ST), left_SG, picks)
+        taken_SJ = torch.cat([taken_SJ, candidate_ST.gather(1, chosen_SJ)], 1)
+        rows_SJG = _rows(coords.learned_LG, taken_SJ)
+        gram_SJJ = rows_SJG @ rows_SJG.mT
+        gram_SJJ.diagonal(dim1=1, dim2=2).add_(1e-4)  # picks may nearly depend on each other
+        factor_SJJ = torch.linalg.cholesky(gram_SJJ)
+        value_SJ = torch.cholesky_solve(rows_SJG @ code_SG[:, :, None], factor_SJJ)[:, :, 0]
+        return taken_SJ, value_SJ, code_SG - (value_SJ[:, None, :] @ rows_SJG)[:, 0]
+
+    @torch.no_grad()
+    def forward(self, problem: Problem, k: int) -> SparseCode:
+        """Codes of a problem's signals, at most k coefficients each. Raises UsageError for a design without basis."""
+        design = problem.design
+        if not isinstance(design, DenseDesign) or not self.basis:
+            raise UsageError("This dictionary has no orthonormal experts for a gate; use --solver omp.")
+        coords = coordinates(design, self.basis, self.spec.components)
+        code_SB = problem.projected_MS.T @ coords.basis_BM.T
+        rounds = self.spec.rounds
+        picks = min(self.spec.picks, k // (2 * rounds)) if rounds and k <= self.spec.sparse else 0
+        index_SJ = torch.zeros(len(code_SB), 0, dtype=torch.long, device=code_SB.device)
+        value_SJ = code_SB[:, :0]
+        if picks and len(coords.learned_LB) >= rounds * self.spec.candidates:
+            code_SG = left_SG = code_SB[:, : coords.learned_LG.shape[1]]
+            for number in range(rounds):
+                index_SJ, value_SJ, left_SG = self.pick(number, code_SG, left_SG, coords, index_SJ, picks)
+            code_SB = code_SB - (value_SJ[:, None, :] @ _rows(coords.learned_LB, index_SJ))[:, 0]
+            index_SJ = index_SJ + self.basis
+        rest_SJ = code_SB.abs().topk(min(k - index_SJ.shape[1], self.basis), 1, sorted=False).indices
+        index_SJ = torch.cat([index_SJ, rest_SJ], 1)
+        value_SJ = torch.cat([value_SJ, code_SB.gather(1, rest_SJ)], 1)
+        return finish(problem, index_SJ, value_SJ * problem.unit.scale_K[index_SJ])

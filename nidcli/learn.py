@@ -1,0 +1,253 @@
+"""Learning a dictionary from a collection (`--method solve`), top to bottom:
+
+    for every bank of every level:
+        atoms      principal components, then online dictionary learning with the solver inside   (online.py)
+        experts    continuous functions fitted to the atoms                             (atoms.py, fitting.py)
+        polish     codes solved, gradient through the experts                                    (polish.py)
+    gate           trained on what the solver would answer                                        (gates.py)
+
+Batches are drawn by (seed, level, cell, batch) alone, and every stage starts from what the checkpoint holds: a resumed
+run ends where an uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from nidcli.atoms import Components, first_atoms, held_out_psnr, make_experts
+from nidcli.codes import SparseCode
+from nidcli.engine import materialise
+from nidcli.errors import InputError
+from nidcli.gate_training import train_gate
+from nidcli.model import Level, Model, ModelSpec
+from nidcli.online import OnlineDictionary, Pace
+from nidcli.operators import Sample
+from nidcli.polish import polish
+from nidcli.problem import Design, Problem
+from nidcli.sampling import CellSource, CellSpace, Collection
+from nidcli.solvers import Omp
+
+STATISTICS_CELLS = 65536  # cells from which the fine resolution and the prior are estimated
+SHOWN = 16  # held-out images that progress is measured on
+ATOMS_SHARE, POLISH_SHARE = 0.7, 0.8  # of a time limit, by the end of these stages
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnSpec:
+    """What a preset of `learn-dict` holds."""
+
+    model: ModelSpec = field(default_factory=ModelSpec)
+    size: int = 128  # training images are cut square and resized to this side
+    fine_pixels: int = 25  # samples a cell side of the finer resolution that shapes what lies between; 0 for none
+    steps: int = 600  # batches of online learning a bank
+    batch: int = 4096  # cells a batch
+    sparsity: tuple[int, ...] = (8, 12, 16)  # coefficients a cell while learning, in equal parts of the run
+    components: int = 320  # principal components in which atoms are learned
+    fit_steps: int = 2000  # descent of deeper trunks and own heads towards their atoms
+    polish_steps: int = 0
+    gate_steps: int = 400
+    flip: bool = True  # every second batch is mirrored
+    holdout: int = 0  # images kept out of learning, last by name; 0 is a twentieth, 200 at most
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One line of `metrics.jsonl`."""
+
+    stage: str
+    level: int
+    cell: int
+    step: int
+    steps: int
+    seconds: float
+    psnr: float | None = None
+
+
+@dataclass
+class Place:
+    """Where a run stands: what a checkpoint records besides tensors."""
+
+    stage: str = "atoms"
+    level: int = 0
+    cell: int = 0
+    step: int = 0
+    seconds: float = 0.0
+
+
+class Learner:
+    """The state of a run. `run` goes on from wherever it stands and yields after every step: stop there, or save."""
+
+    def __init__(
+        self, spec: LearnSpec, collection: Collection, device: str = "cpu", limit: float | None = None
+    ) -> None:
+        held = spec.holdout or min(200, len(collection) // 20)
+        if len(collection) - held < 1:
+            raise InputError(f"{len(collection)} images are too few to learn from; give more, or a smaller holdout.")
+        torch.manual_seed(spec.seed)
+        self.spec, self.collection, self.device, self.limit = spec, collection, device, limit
+        self.train = len(collection) - held
+        self.held = list(range(self.train, len(collection)))
+        self.model = Model(spec.model).to(device)
+        self.place = Place()
+        self.online: OnlineDictionary | None = None
+        self._enter("atoms")
+        self.began = time.monotonic()
+
+    def run(self) -> Iterator[Progress]:
+        """Every bank of every level, then the gate."""
+        place, levels = self.place, self.spec.model.levels
+        self.began = time.monotonic() - place.seconds
+        while place.level < len(levels):
+            while place.cell < len(self.level.banks):
+                if place.stage == "atoms":
+                    yield from self._atoms()
+                    self._enter("polish")
+                yield from self._polish()
+                place.cell += 1
+                self._enter("atoms")
+            place.level, place.cell = place.level + 1, 0
+        place.level = len(levels) - 1
+        if place.stage != "gate":
+            self._enter("gate")
+        yield from self._gate()
+        self._enter("done")
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors of a checkpoint: with `place`, all that `restore` needs. Later stages start again from their start."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.entered.items()}
+        if self.online is not None:
+            tensors |= {f"online.{name}": tensor for name, tensor in self.online.state().items()}
+        return tensors
+
+    def restore(self, tensors: dict[str, Tensor], place: Place) -> None:
+        """Go on from a checkpoint of a run with the same spec and data."""
+        part = lambda prefix: {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}  # noqa: E731
+        self.entered = part("model.")
+        self.model.load_state_dict(self.entered)
+        self.place, online = place, part("online.")
+        if place.stage == "atoms" and online:
+            self.online = OnlineDictionary(online["atoms"].to(self.device))
+            self.online.restore({name: tensor.to(self.device) for name, tensor in online.items()}, place.step)
+        else:
+            place.step = 0
+
+    @property
+    def level(self) -> Level:
+        """The level at hand."""
+        return self.model.level(self.place.level)
+
+    def _enter(self, stage: str) -> None:
+        self.place.stage, self.place.step, self.online = stage, 0, None
+        self.entered = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+
+    def _progress(self, steps: int, psnr: float | None = None) -> Progress:
+        p = self.place
+        p.seconds = time.monotonic() - self.began
+        return Progress(p.stage, p.level, p.cell, p.step, steps, round(p.seconds, 3), psnr)
+
+    def _spent(self, share: float) -> float:
+        """How much of a share of the time limit is gone; 0 without a limit. Banks share what there is."""
+        if not self.limit:
+            return 0.0
+        banks = [1 if level.shared else level.cells**2 for level in self.spec.model.levels]
+        done = (sum(banks[: self.place.level]) + self.place.cell) / sum(banks)
+        span = self.limit * share / sum(banks)
+        return (time.monotonic() - self.began - self.limit * share * done) / span
+
+    # ---- batches
+
+    def _generator(self, batch: int) -> torch.Generator:
+        seed = ((self.spec.seed * 1009 + self.place.level) * 10007 + self.place.cell) * 7 + len(self.place.stage)
+        return torch.Generator().manual_seed(seed << 24 | batch)
+
+    def _draw(self, source: CellSource, batch: int) -> list[int]:
+        """Images of a batch: a walk through a new order every epoch."""
+        cells = source.cells**2 if self.level.spec.shared else 1
+        count = max(1, min(self.train, self.spec.batch // cells))
+        epoch, place = divmod(batch, max(1, self.train // count))
+        generator = torch.Generator().manual_seed((self.spec.seed * 1009 + self.place.level) << 24 | epoch)
+        return torch.randperm(self.train, generator=generator)[place * count : (place + 1) * count].tolist()
+
+    def _batch(self, source: CellSource, batch: int, flip: bool = False, fine: bool = False) -> tuple[Tensor, Tensor]:
+        cell = None if self.level.spec.shared else self.place.cell
+        return source.batch(self._draw(source, batch), cell, flip, fine)
+
+    # ---- stages
+
+    def _source(self) -> CellSource:
+        spec = self.spec
+        return CellSource(
+            self.collection, self.model, self.place.level, spec.size, spec.fine_pixels, omp_coder, self.device
+        )
+
+    def _cells(self) -> CellSpace:
+        return CellSpace.of(self.level.spec, self.spec.fine_pixels, self.device)
+
+    def _held(self, source: CellSource) -> tuple[Tensor, Tensor]:
+        """Cells of some held-out images; of training images where none are held out."""
+        cell = None if self.level.spec.shared else self.place.cell
+        return source.batch(self.held[:SHOWN] or list(range(min(SHOWN, self.train))), cell, fine=True)
+
+    def _atoms(self) -> Iterator[Progress]:
+        spec, place, source, cells = self.spec, self.place, self._source(), self._cells()
+        signals = lambda batch, flip=False: cells.signals(self._batch(source, batch, flip)[0])  # noqa: E731
+        parts = Components.of((signals(b) for b in range(4)), cells, self.level.spec.basis, spec.components)
+        learned = self.level.spec.dictionary.experts - parts.basis_MB.shape[1]
+        held_SM = cells.signals(self._held(source)[0])
+        shown = min(SHOWN, len(self.held) or self.train)
+        if self.online is None:
+            drawn = torch.cat([signals(b) for b in range(max(1, 2 * learned // spec.batch))])
+            self.online = first_atoms(drawn @ parts.space_MR, learned, self._generator(1 << 20))
+        share = 0.0
+        while place.step < spec.steps and share < 1:
+            share = max((place.step + 1) / spec.steps, self._spent(ATOMS_SHARE))
+            sparsity = spec.sparsity[min(len(spec.sparsity) - 1, int(share * len(spec.sparsity)))]
+            memory = 0.98 if share < 0.5 else 0.99 if share < 0.75 else 0.995
+            flip = spec.flip and place.step % 2 == 1
+            signals_SR = signals(place.step, flip) @ parts.space_MR
+            self.online.learn(signals_SR, Pace(sparsity, memory, share < 0.9), self._generator(place.step))
+            place.step += 1
+            due = place.step % max(1, min(25, spec.steps // 8)) == 0 or place.step == spec.steps or share >= 1
+            top_k = self.level.spec.top_k
+            psnr = held_out_psnr(self.online, parts, held_SM, top_k, shown, cells.numbers) if due else None
+            yield self._progress(spec.steps, psnr)
+        batches = (self._batch(source, b, fine=True) for b in range(max(4, STATISTICS_CELLS // spec.batch)))
+        generator = self._generator(1 << 21)
+        make_experts(self.level, place.cell, cells, parts, self.online, batches, spec.fit_steps, generator)
+
+    def _polish(self) -> Iterator[Progress]:
+        source, cells, steps = self._source(), self._cells(), self.spec.polish_steps
+        batch = lambda step: self._batch(source, step, fine=True)  # noqa: E731
+        bank = self.level.bank(self.place.cell)
+        for _ in polish(bank, cells, batch, self._held(source), self.level.spec.top_k // 2, steps):
+            self.place.step += 1
+            yield self._progress(steps)
+            if self._spent(POLISH_SHARE) >= 1:
+                break
+
+    def _gate(self) -> Iterator[Progress]:
+        gate = self.model.gate
+        if gate is None:
+            return
+        source, cells = self._source(), self._cells()
+        design = materialise(self.level.bank(), Sample(cells.coords_ND, cells.weight_N))
+        measured = lambda samples: (samples * cells.weight_N.sqrt()[:, None]).flatten(1).T  # noqa: E731
+        batch = lambda step: measured(self._batch(source, step)[0])  # noqa: E731
+        for _ in train_gate(gate, design, batch, measured(self._held(source)[0]), self.spec.gate_steps):
+            self.place.step += 1
+            yield self._progress(self.spec.gate_steps)
+            if self._spent(1.0) >= 1:
+                break
+
+
+def omp_coder(
+    level: Level, cell: int, design: Design, target_MS: Tensor, images: int, init: SparseCode | None
+) -> SparseCode:
+    """Codes of coarser levels while the next one is learned."""
+    return Omp(level.spec.top_k).solve(Problem(design, target_MS)).code

@@ -1,0 +1,113 @@
+"""A whole dictionary: levels of cells, each with its expert bank, and the gate. What a `.nid` file holds.
+
+    f(x) = sum_levels sum_cells w_cell(x) sum_k a[cell, k] b_k(local(x))
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+
+from nidcli.dictionary import Dictionary, DictionarySpec
+from nidcli.errors import UsageError
+from nidcli.gates import CellGate, GateSpec
+from nidcli.partition import Partition, Tile, tiles
+from nidcli.problem import Prior
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelSpec:
+    """One level. `cells` = n cuts the domain into n cells a side; 0 as many as it takes at `pixels` samples each."""
+
+    dictionary: DictionarySpec = field(default_factory=DictionarySpec)
+    cells: int = 0
+    pixels: int = 16  # samples a side of a cell at the resolution where the level is learned and solved
+    overlap: float = 0.0625  # of a half cell; 1 / pixels decouples the cells at their own resolution
+    shared: bool = True  # one bank for all cells, or one a cell (then `cells` is not 0)
+    top_k: int = 32  # coefficients a cell, unless asked otherwise
+    basis: int = 768  # the first experts are orthonormal on the samples of a cell: principal components
+
+    def __post_init__(self) -> None:
+        if not self.shared and not self.cells:
+            raise ValueError("a bank for each cell (shared: false) needs a number of cells")
+        if not 0 <= self.basis <= self.dictionary.experts:
+            raise ValueError(f"basis must lie between 0 and experts, not {self.basis}")
+
+    @property
+    def orthonormal(self) -> int:
+        """Basis experts that there really are: a cell has no more directions besides its constants."""
+        channels = self.dictionary.channels
+        return min(self.basis, channels * (self.window(self.pixels).row_YH.shape[1] ** 2 - 1))
+
+    def window(self, pixels: int) -> Tile:
+        """What a cell in the middle of others sees at `pixels` samples a side."""
+        around = 1 if self.cells == 1 else 3
+        found = tiles(Partition((around, around), self.overlap), (around * pixels, around * pixels))
+        return next(tile for tile in found if around**2 // 2 in tile.cell_S)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """Levels from coarse to fine; the gate answers for the finest."""
+
+    kind: str = "image"
+    levels: tuple[LevelSpec, ...] = field(default_factory=lambda: (LevelSpec(),))
+    gate: GateSpec | None = None
+
+
+class Level(nn.Module):
+    """The banks of a level, and the statistics of the training codes: a Gaussian with a diagonal covariance.
+
+    The codes are those of the orthonormal experts, whose coefficients do not correlate; the others have no variance.
+    """
+
+    prior_mean_BK: Tensor
+    prior_variance_BK: Tensor
+
+    def __init__(self, spec: LevelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.banks = nn.ModuleList(Dictionary(spec.dictionary) for _ in range(1 if spec.shared else spec.cells**2))
+        self.register_buffer("prior_mean_BK", torch.zeros(len(self.banks), spec.dictionary.experts))
+        self.register_buffer("prior_variance_BK", torch.zeros(len(self.banks), spec.dictionary.experts))
+
+    def bank(self, cell: int = 0) -> Dictionary:
+        """The experts of a cell."""
+        bank = self.banks[0 if self.spec.shared else cell]
+        assert isinstance(bank, Dictionary)
+        return bank
+
+    def prior(self, cell: int = 0) -> Prior:
+        """The Gaussian of the training codes of a cell."""
+        mean_K = self.prior_mean_BK[0 if self.spec.shared else cell]
+        variance_K = self.prior_variance_BK[0 if self.spec.shared else cell]
+        return Prior(mean_K, variance_K, mean_K.new_zeros(len(mean_K), 0))
+
+    def grid(self, width: int, height: int, pitch: int) -> tuple[Partition, tuple[Fraction, Fraction]]:
+        """The cells of a photo whose finest cells are `pitch` pixels wide, and how many of them the photo covers."""
+        if self.spec.cells:
+            n = self.spec.cells
+            return Partition((n, n), self.spec.overlap), (Fraction(n), Fraction(n))
+        cells = (-(-width // pitch), -(-height // pitch))
+        return Partition(cells, self.spec.overlap), (Fraction(width, pitch), Fraction(height, pitch))
+
+
+class Model(nn.Module):
+    """Banks and gate. `state_dict()` are the tensors of a `.nid` file."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        if not spec.levels:
+            raise UsageError("A dictionary needs at least one level; give `levels:` an entry.")
+        self.spec = spec
+        self.levels = nn.ModuleList(Level(level) for level in spec.levels)
+        self.gate = CellGate(spec.gate, spec.levels[-1].orthonormal) if spec.gate else None
+
+    def level(self, index: int) -> Level:
+        """The level at an index, -1 the finest."""
+        level = self.levels[index % len(self.levels)]
+        assert isinstance(level, Level)
+        return level

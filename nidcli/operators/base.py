@@ -1,0 +1,39 @@
+"""A measurement of a field: y = A f, linear.
+
+An operator says where it looks (`coords_ND`) and how it combines the samples found there (`forward`); it knows nothing
+of dictionaries. One `forward` measures everything: A.forward(atoms) is the design, A.forward(field) the data,
+A.forward(noise) the dot test. The adjoint is derived from `forward` and so is exact by construction.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+
+class Operator(ABC):
+    """A: samples at N points -> M measurements, for any trailing axes."""
+
+    coords_ND: Tensor
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Layout of the M measurements."""
+
+    @abstractmethod
+    def forward(self, samples: Tensor) -> Tensor:
+        """(N, *) -> (M, *)."""
+
+    def adjoint(self, measured: Tensor) -> Tensor:
+        """(M, *) -> (N, *): the transpose of `forward`, by reverse differentiation of a linear map."""
+        with torch.enable_grad():
+            start = measured.new_zeros(len(self.coords_ND), *measured.shape[1:], requires_grad=True)
+            (transposed,) = torch.autograd.grad(self.forward(start), start, measured)
+        return transposed
+
+    @abstractmethod
+    def __getitem__(self, rows: slice) -> Operator:
+        """The operator of some measurements only: chunks, minibatches, held-out rows."""
