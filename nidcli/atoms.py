@@ -38,6 +38,8 @@ class Components:
 
 def first_atoms(signals_SR: Tensor, count: int, generator: torch.Generator) -> OnlineDictionary:
     """Signals drawn by their norm; where there are too few, some twice with a little noise."""
+    if not count:
+        return OnlineDictionary(signals_SR[:0])
     norm_S = signals_SR.norm(dim=1).cpu() + 1e-9
     chosen = torch.multinomial(norm_S, count, replacement=count > len(norm_S), generator=generator)
     atoms_KR = signals_SR[chosen.to(signals_SR.device)]

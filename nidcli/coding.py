@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nidcli.codes import ImageCode, SparseCode
 from nidcli.errors import InputError, UsageError
-from nidcli.imaging import Coder, as_float, encode, pitch_for, render, render_bands, resized
+from nidcli.imaging import Coder, as_float, encode, pitch_for, render_all, render_bands, resized
 from nidcli.metrics import Meter, quality
 from nidcli.model import Level, Model
 from nidcli.problem import Design, Problem
@@ -104,7 +104,7 @@ def measured(model: Model, codes: list[ImageCode], images_BHWC: Tensor) -> list[
     """Quality of B codes against their photos; of large photos in bands."""
     _, height, width, _ = images_BHWC.shape
     if height * width <= WHOLE_PIXELS:
-        drawn = torch.stack([render(model, code, width, height) for code in codes])
+        drawn = render_all(model, codes, width, height)
         psnr, ssim = quality(drawn, as_float(images_BHWC))
         return [Quality(float(p), float(s)) for p, s in zip(psnr, ssim, strict=True)]
     return [_measured_in_bands(model, code, image) for code, image in zip(codes, images_BHWC, strict=True)]

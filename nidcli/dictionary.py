@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -65,6 +66,8 @@ def frequency_lattice(dims: int, count: int) -> Tensor:
 class Trunk(nn.Module):
     """x -> h(x): embedding and the shared layers."""
 
+    wave_DE: Tensor
+
     def __init__(self, spec: DictionarySpec) -> None:
         super().__init__()
         self.spec = spec
@@ -75,7 +78,7 @@ class Trunk(nn.Module):
             self.first = nn.Linear(spec.dims, spec.frequencies)
             nn.init.uniform_(self.first.weight, -1 / spec.dims, 1 / spec.dims)
         sizes = [spec.frequencies] + [spec.hidden] * spec.layers
-        self.maps = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.maps = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         if spec.embedding == "siren":
             for linear in self.maps:
                 assert isinstance(linear, nn.Linear)

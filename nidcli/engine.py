@@ -9,7 +9,7 @@ second photo costs one product.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -24,7 +24,7 @@ DENSE_BYTES = 2 << 30  # a design above this stays matrix-free
 CHUNK_BYTES = 256 << 20  # what one chunk of rows may take while it is measured
 CACHED_DESIGNS = 12  # an image has at most nine kinds of cells
 
-_cache: WeakKeyDictionary[Dictionary, OrderedDict[bytes, Design]] = WeakKeyDictionary()
+_cache: WeakKeyDictionary[Dictionary, OrderedDict[Hashable, Design]] = WeakKeyDictionary()
 
 
 def design_bytes(bank: Dictionary, operator: Operator) -> int:
@@ -42,14 +42,15 @@ def materialise(bank: Dictionary, operator: Operator, budget: int = DENSE_BYTES)
 
 
 def cached(bank: Dictionary, key: bytes, operator: Callable[[], Operator]) -> Design:
-    """`materialise`, remembered by the bank and a key that says what the operator is."""
+    """`materialise`, remembered by the bank, its weights as they are, and a key that says what the operator is."""
     designs = _cache.setdefault(bank, OrderedDict())
-    if key not in designs:
-        designs[key] = materialise(bank, operator())
+    now = (key, *((p.device, p._version) for p in bank.parameters()))
+    if now not in designs:
+        designs[now] = materialise(bank, operator())
         if len(designs) > CACHED_DESIGNS:
             designs.popitem(last=False)
-    designs.move_to_end(key)
-    return designs[key]
+    designs.move_to_end(now)
+    return designs[now]
 
 
 def _chunks(bank: Dictionary, operator: Operator) -> list[Operator]:

@@ -39,6 +39,8 @@ class FineStatistics:
 
     def extension(self) -> Tensor:
         """E, (N, P - N) float32."""
+        if not self.across_NX.any():  # no fine points, or nothing was seen
+            return self.across_NX.float()
         ridge = 1e-4 * self.within_NN.diagonal().mean()
         within_NN = self.within_NN + ridge * torch.eye(len(self.within_NN), dtype=torch.float64)
         return torch.linalg.solve(within_NN, self.across_NX).float()

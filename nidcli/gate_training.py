@@ -30,17 +30,19 @@ def train_gate(
         return
     optimizer = torch.optim.Adam(gate.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
-    for step in range(steps):
-        signals_MS = batch(step)
-        signals_MS = signals_MS[:, torch.randperm(signals_MS.shape[1], generator=_seeded(step))[:CELLS]]
-        problem = Problem(design, signals_MS)
-        loss = _imitation(gate, coords, (problem.projected_MS.T @ coords.basis_BM.T)[:, : gate.seen])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        yield loss.item()
-    _keep_what_helps(gate, Problem(design, held_MS))
+    try:
+        for step in range(steps):
+            signals_MS = batch(step)
+            signals_MS = signals_MS[:, torch.randperm(signals_MS.shape[1], generator=_seeded(step))[:CELLS]]
+            problem = Problem(design, signals_MS)
+            loss = _imitation(gate, coords, (problem.projected_MS.T @ coords.analysis_BM.T)[:, : gate.seen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            yield loss.item()
+    finally:  # also where the caller stops early
+        _keep_what_helps(gate, Problem(design, held_MS))
 
 
 def _imitation(gate: CellGate, coords: Coordinates, code_SG: Tensor) -> Tensor:

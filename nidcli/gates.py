@@ -42,25 +42,31 @@ class GateSpec:
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
-    """A design seen from its basis: basis_BM, and the learned experts' leading coordinates, twice."""
+    """A design seen from its basis: analysis_BM gives coordinates, of which learned_LB are those of learned experts.
 
-    basis_BM: Tensor
+    Stored in half precision the basis is orthonormal to three digits only; its pseudoinverse makes up for the rest.
+    """
+
+    analysis_BM: Tensor
     learned_LB: Tensor
     learned_LG: Tensor
     half_GL: Tensor
 
 
-_coordinates: WeakKeyDictionary[DenseDesign, Coordinates] = WeakKeyDictionary()
+_coordinates: WeakKeyDictionary[DenseDesign, dict[tuple[int, int], Coordinates]] = WeakKeyDictionary()
 
 
 def coordinates(design: DenseDesign, basis: int, components: int) -> Coordinates:
-    """Computed once a design."""
-    if design not in _coordinates:
-        basis_BM = design.unit_KM[:basis]
-        learned_LB = design.unit_KM[basis:] @ basis_BM.T
+    """Computed once a design and size of the gate."""
+    known = _coordinates.setdefault(design, {})
+    if (basis, components) not in known:
+        basis_BM = design.unit_KM[:basis].double()
+        analysis_BM = torch.linalg.solve(basis_BM @ basis_BM.T, basis_BM).float()
+        learned_LB = design.unit_KM[basis:] @ analysis_BM.T
         learned_LG = learned_LB[:, :components].contiguous()
-        _coordinates[design] = Coordinates(basis_BM, learned_LB, learned_LG, learned_LG.T.contiguous().bfloat16())
-    return _coordinates[design]
+        half_GL = learned_LG.T.contiguous().bfloat16()
+        known[basis, components] = Coordinates(analysis_BM, learned_LB, learned_LG, half_GL)
+    return known[basis, components]
 
 
 def _rows(matrix_LB: Tensor, index_SJ: Tensor) -> Tensor:
@@ -69,15 +75,22 @@ def _rows(matrix_LB: Tensor, index_SJ: Tensor) -> Tensor:
 
 
 def compete(rows_STG: Tensor, left_SG: Tensor, picks: int) -> Tensor:
-    """(S, picks) candidates, by matching pursuit with orthogonalisation among T candidates: all in their T x T Gram."""
+    """(S, picks) candidates, by matching pursuit with orthogonalisation among T candidates: all in their T x T Gram.
+
+    Candidates have unit norm; the parts of them that G components leave out count as unlike each other.
+    """
     gram_STT = rows_STG @ rows_STG.mT
+    gram_STT.diagonal(dim1=1, dim2=2).fill_(1)
     answer_ST = (rows_STG @ left_SG[:, :, None])[:, :, 0]
     norm_ST = torch.ones_like(answer_ST)  # squared norms of what is new in each candidate
     everyone = torch.arange(len(rows_STG), device=rows_STG.device)
-    chosen = []
+    chosen: list[Tensor] = []
     for _ in range(picks):
         gain_ST = answer_ST.square() / norm_ST.clamp_min(1e-3)
-        pick_S = gain_ST.masked_fill_(norm_ST < 1e-2, -1).argmax(1)
+        gain_ST = gain_ST.masked_fill_(norm_ST < 1e-2, -1)
+        for earlier_S in chosen:  # even where no candidate has anything new
+            gain_ST[everyone, earlier_S] = -2
+        pick_S = gain_ST.argmax(1)
         chosen.append(pick_S)
         column_ST = gram_STT[everyone, pick_S]
         pivot_S1 = norm_ST[everyone, pick_S].clamp_min(1e-3)[:, None]
@@ -133,7 +146,7 @@ class CellGate(nn.Module):
         if not isinstance(design, DenseDesign) or not self.basis:
             raise UsageError("This dictionary has no orthonormal experts for a gate; use --solver omp.")
         coords = coordinates(design, self.basis, self.spec.components)
-        code_SB = problem.projected_MS.T @ coords.basis_BM.T
+        code_SB = problem.projected_MS.T @ coords.analysis_BM.T
         rounds = self.spec.rounds
         picks = min(self.spec.picks, k // (2 * rounds)) if rounds and k <= self.spec.sparse else 0
         index_SJ = torch.zeros(len(code_SB), 0, dtype=torch.long, device=code_SB.device)

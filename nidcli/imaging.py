@@ -129,8 +129,7 @@ def _rows(
     low, high = rows[0], min(rows[1], height)
     band = as_float(images_BHWC[:, low:high])
     if coarse:
-        drawn = [render(model, code, width, height, (low, high)).to(band.device) for code in coarse]
-        band = band - torch.stack(drawn)
+        band = band - render_all(model, coarse, width, height, (low, high)).to(band.device)
     if rows[1] > height:
         band = band[:, torch.arange(rows[1] - low).clamp_max(height - low - 1)]
     if size[0] > width:
@@ -154,15 +153,23 @@ def resized(images_BHWC: Tensor, width: int, height: int) -> Tensor:
     return image.permute(0, 2, 3, 1)
 
 
-@torch.no_grad()
 def render(model: Model, code: ImageCode, width: int, height: int, rows: tuple[int, int] | None = None) -> Tensor:
     """The field of a code on a grid of `width` x `height` pixels, or on some rows of it: (H, W, C), not clipped."""
+    return render_all(model, [code], width, height, rows)[0]
+
+
+@torch.no_grad()
+def render_all(
+    model: Model, codes: list[ImageCode], width: int, height: int, rows: tuple[int, int] | None = None
+) -> Tensor:
+    """`render` of B codes of photos of one size and pitch: (B, H, W, C)."""
     low, high = rows or (0, height)
-    channels = model.level(0).spec.dictionary.channels
-    canvas_HWC = torch.zeros(high - low, width, channels, device=model.level(0).prior_mean_BK.device)
-    for number in range(len(code.levels)):
-        _paint(model.level(number), code, number, (width, height), (low, high), canvas_HWC)
-    return canvas_HWC
+    first = model.level(0)
+    shape = (len(codes), high - low, width, first.spec.dictionary.channels)
+    canvas_BHWC = torch.zeros(shape, device=first.prior_mean_BK.device)
+    for number in range(len(codes[0].levels)):
+        _paint(model.level(number), codes, number, (width, height), (low, high), canvas_BHWC)
+    return canvas_BHWC
 
 
 def render_bands(model: Model, code: ImageCode, width: int, height: int) -> Iterator[Tensor]:
@@ -173,19 +180,24 @@ def render_bands(model: Model, code: ImageCode, width: int, height: int) -> Iter
 
 
 def _paint(
-    level: Level, code: ImageCode, number: int, size: tuple[int, int], rows: tuple[int, int], canvas_HWC: Tensor
+    level: Level, codes: list[ImageCode], number: int, size: tuple[int, int], rows: tuple[int, int], canvas_BHWC: Tensor
 ) -> None:
-    """Add one level to a canvas that holds some rows of an image of `size`."""
-    partition, extent = level.grid(code.width, code.height, code.pitch)
-    sparse = code.levels[number].code.to(canvas_HWC.device)
+    """Add one level to canvases that hold some rows of images of `size`."""
+    first, B = codes[0], len(codes)
+    partition, extent = level.grid(first.width, first.height, first.pitch)
+    sparse = SparseCode.cat([code.levels[number].code for code in codes]).to(canvas_BHWC.device)
+    S = len(sparse) // B
     for whole in tiles(partition, size, extent, rows):
-        for tile in whole.bands(BAND_CELLS):
-            coords_ND = tile.coords_ND.to(canvas_HWC.device)
+        for tile in whole.bands(max(1, BAND_CELLS // B)):
+            coords_ND = tile.coords_ND.to(canvas_BHWC.device)
+            place_BS = torch.arange(B)[:, None] * S + tile.cell_S
             if level.spec.shared:
-                samples = _field(level, 0, coords_ND, sparse[tile.cell_S])
+                samples = _field(level, 0, coords_ND, sparse[place_BS.flatten()])
             else:
-                samples = torch.cat([_field(level, int(c), coords_ND, sparse[c[None]]) for c in tile.cell_S])
-            tile.paste(canvas_HWC, samples)
+                groups = [_field(level, int(cell_S[0]) % S, coords_ND, sparse[cell_S]) for cell_S in place_BS.T]
+                samples = torch.stack(groups, 1).flatten(0, 1)
+            for canvas_HWC, samples_SNC in zip(canvas_BHWC, samples.unflatten(0, (B, -1)), strict=True):
+                tile.paste(canvas_HWC, samples_SNC)
 
 
 def _field(level: Level, cell: int, coords_ND: Tensor, code: SparseCode) -> Tensor:

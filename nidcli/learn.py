@@ -22,13 +22,15 @@ from torch import Tensor
 from nidcli.atoms import Components, first_atoms, held_out_psnr, make_experts
 from nidcli.codes import SparseCode
 from nidcli.engine import materialise
-from nidcli.errors import InputError
+from nidcli.errors import InputError, UsageError
 from nidcli.gate_training import train_gate
 from nidcli.model import Level, Model, ModelSpec
 from nidcli.online import OnlineDictionary, Pace
 from nidcli.operators import Sample
 from nidcli.polish import polish
-from nidcli.problem import Design, Problem
+from nidcli.problem import DenseDesign, Design, Problem
+from nidcli.progress import Place as Place
+from nidcli.progress import Progress as Progress
 from nidcli.sampling import CellSource, CellSpace, Collection
 from nidcli.solvers import Omp
 
@@ -43,7 +45,7 @@ class LearnSpec:
 
     model: ModelSpec = field(default_factory=ModelSpec)
     size: int = 128  # training images are cut square and resized to this side
-    fine_pixels: int = 25  # samples a cell side of the finer resolution that shapes what lies between; 0 for none
+    fine_pixels: int = 25  # samples a side of a finest cell where what lies between is learned (others alike); 0: none
     steps: int = 600  # batches of online learning a bank
     batch: int = 4096  # cells a batch
     sparsity: tuple[int, ...] = (8, 12, 16)  # coefficients a cell while learning, in equal parts of the run
@@ -56,30 +58,6 @@ class LearnSpec:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Progress:
-    """One line of `metrics.jsonl`."""
-
-    stage: str
-    level: int
-    cell: int
-    step: int
-    steps: int
-    seconds: float
-    psnr: float | None = None
-
-
-@dataclass
-class Place:
-    """Where a run stands: what a checkpoint records besides tensors."""
-
-    stage: str = "atoms"
-    level: int = 0
-    cell: int = 0
-    step: int = 0
-    seconds: float = 0.0
-
-
 class Learner:
     """The state of a run. `run` goes on from wherever it stands and yields after every step: stop there, or save."""
 
@@ -89,6 +67,8 @@ class Learner:
         held = spec.holdout or min(200, len(collection) // 20)
         if len(collection) - held < 1:
             raise InputError(f"{len(collection)} images are too few to learn from; give more, or a smaller holdout.")
+        if spec.model.gate and not spec.model.levels[-1].shared:
+            raise UsageError("A gate needs one bank for all cells; give --gate none, or shared: true.")
         torch.manual_seed(spec.seed)
         self.spec, self.collection, self.device, self.limit = spec, collection, device, limit
         self.train = len(collection) - held
@@ -103,7 +83,9 @@ class Learner:
         """Every bank of every level, then the gate."""
         place, levels = self.place, self.spec.model.levels
         self.began = time.monotonic() - place.seconds
-        while place.level < len(levels):
+        if place.stage == "done":
+            return
+        while place.stage != "gate" and place.level < len(levels):
             while place.cell < len(self.level.banks):
                 if place.stage == "atoms":
                     yield from self._atoms()
@@ -119,7 +101,7 @@ class Learner:
         self._enter("done")
 
     def state(self) -> dict[str, Tensor]:
-        """Tensors of a checkpoint: with `place`, all that `restore` needs. Later stages start again from their start."""
+        """Tensors of a checkpoint: with `place`, all that `restore` needs. Later stages start from their start."""
         tensors = {f"model.{name}": tensor for name, tensor in self.entered.items()}
         if self.online is not None:
             tensors |= {f"online.{name}": tensor for name, tensor in self.online.state().items()}
@@ -166,28 +148,41 @@ class Learner:
         seed = ((self.spec.seed * 1009 + self.place.level) * 10007 + self.place.cell) * 7 + len(self.place.stage)
         return torch.Generator().manual_seed(seed << 24 | batch)
 
-    def _draw(self, source: CellSource, batch: int) -> list[int]:
+    @property
+    def photos(self) -> int:
+        """Images a batch of the level at hand."""
+        level = self.level.spec
+        cells = (level.cells or -(-self.spec.size // level.pixels)) ** 2 if level.shared else 1
+        return max(1, min(self.train, self.spec.batch // cells))
+
+    @property
+    def statistics(self) -> int:
+        """Batches from which the fine resolution and the prior are estimated: an epoch at the most."""
+        return min(max(4, STATISTICS_CELLS // self.spec.batch), self.train // self.photos)
+
+    def _draw(self, batch: int) -> list[int]:
         """Images of a batch: a walk through a new order every epoch."""
-        cells = source.cells**2 if self.level.spec.shared else 1
-        count = max(1, min(self.train, self.spec.batch // cells))
-        epoch, place = divmod(batch, max(1, self.train // count))
+        count = self.photos
+        epoch, place = divmod(batch, self.train // count)
         generator = torch.Generator().manual_seed((self.spec.seed * 1009 + self.place.level) << 24 | epoch)
         return torch.randperm(self.train, generator=generator)[place * count : (place + 1) * count].tolist()
 
     def _batch(self, source: CellSource, batch: int, flip: bool = False, fine: bool = False) -> tuple[Tensor, Tensor]:
         cell = None if self.level.spec.shared else self.place.cell
-        return source.batch(self._draw(source, batch), cell, flip, fine)
+        return source.batch(self._draw(batch), cell, flip, fine)
 
     # ---- stages
 
+    @property
+    def _fine(self) -> int:
+        return self.spec.fine_pixels * self.level.spec.pixels // self.spec.model.levels[-1].pixels
+
     def _source(self) -> CellSource:
         spec = self.spec
-        return CellSource(
-            self.collection, self.model, self.place.level, spec.size, spec.fine_pixels, omp_coder, self.device
-        )
+        return CellSource(self.collection, self.model, self.place.level, spec.size, self._fine, omp_coder, self.device)
 
     def _cells(self) -> CellSpace:
-        return CellSpace.of(self.level.spec, self.spec.fine_pixels, self.device)
+        return CellSpace.of(self.level.spec, self._fine, self.device)
 
     def _held(self, source: CellSource) -> tuple[Tensor, Tensor]:
         """Cells of some held-out images; of training images where none are held out."""
@@ -217,7 +212,7 @@ class Learner:
             top_k = self.level.spec.top_k
             psnr = held_out_psnr(self.online, parts, held_SM, top_k, shown, cells.numbers) if due else None
             yield self._progress(spec.steps, psnr)
-        batches = (self._batch(source, b, fine=True) for b in range(max(4, STATISTICS_CELLS // spec.batch)))
+        batches = (self._batch(source, b, fine=True) for b in range(self.statistics))
         generator = self._generator(1 << 21)
         make_experts(self.level, place.cell, cells, parts, self.online, batches, spec.fit_steps, generator)
 
@@ -225,8 +220,8 @@ class Learner:
         source, cells, steps = self._source(), self._cells(), self.spec.polish_steps
         batch = lambda step: self._batch(source, step, fine=True)  # noqa: E731
         bank = self.level.bank(self.place.cell)
-        for _ in polish(bank, cells, batch, self._held(source), self.level.spec.top_k // 2, steps):
-            self.place.step += 1
+        for _ in polish(bank, cells, batch, self._held(source), max(1, self.level.spec.top_k // 2), steps):
+            self.place.step = min(steps, self.place.step + max(1, steps // 10))
             yield self._progress(steps)
             if self._spent(POLISH_SHARE) >= 1:
                 break
@@ -236,7 +231,8 @@ class Learner:
         if gate is None:
             return
         source, cells = self._source(), self._cells()
-        design = materialise(self.level.bank(), Sample(cells.coords_ND, cells.weight_N))
+        design = materialise(self.level.bank(), Sample(cells.coords_ND, cells.weight_N), 1 << 62)
+        assert isinstance(design, DenseDesign)
         measured = lambda samples: (samples * cells.weight_N.sqrt()[:, None]).flatten(1).T  # noqa: E731
         batch = lambda step: measured(self._batch(source, step)[0])  # noqa: E731
         for _ in train_gate(gate, design, batch, measured(self._held(source)[0]), self.spec.gate_steps):

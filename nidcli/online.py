@@ -45,19 +45,24 @@ class OnlineDictionary:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that a resumed run needs."""
-        return {"atoms": self.atoms_KR, "usage": self.usage_KK, "moment": self.moment_KR}
+        now = {"atoms": self.atoms_KR, "usage": self.usage_KK, "moment": self.moment_KR}
+        return {name: tensor.clone() for name, tensor in now.items()}
 
     def restore(self, state: dict[str, Tensor], batches: int) -> None:
         """Take up where `state` was taken."""
-        self.atoms_KR, self.usage_KK, self.moment_KR = state["atoms"], state["usage"], state["moment"]
+        self.atoms_KR, self.usage_KK = state["atoms"].clone(), state["usage"].clone()
+        self.moment_KR = state["moment"].clone()
         self.batches = batches
 
     def learn(self, signals_SR: Tensor, pace: Pace, generator: torch.Generator) -> float:
         """One batch; returns the mean squared error of its codes, a number."""
         S, R = signals_SR.shape
         K = len(self.atoms_KR)
+        if not K:  # the basis is all there is
+            self.batches += 1
+            return float(signals_SR.square().mean())
         design = DenseDesign(self.atoms_KR.T, self.atoms_KR.new_zeros(R, 0))
-        code = Omp(pace.sparsity, per_round=2).solve(Problem(design, signals_SR.T)).code
+        code = Omp(pace.sparsity, per_round=2, shortlist=4).solve(Problem(design, signals_SR.T)).code
         index_SJ, value_SJ = code.index_SJ, code.value_SJ
         gamma = min(1 - 1 / (1 + self.batches) ** 0.75, pace.memory)
         pairs = (index_SJ[:, :, None] * K + index_SJ[:, None, :]).flatten()

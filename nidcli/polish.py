@@ -41,21 +41,23 @@ def polish(
     optimizer = torch.optim.Adam(groups)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
     best, kept = _loss(bank, cells, *held, sparsity).item(), copy.deepcopy(bank.state_dict())
-    for step in range(steps):
-        samples_XNC, fine_XPC = batch(step)
-        chosen = torch.randperm(len(samples_XNC), generator=torch.Generator().manual_seed(step))[:CELLS]
-        loss = _loss(bank, cells, samples_XNC[chosen], fine_XPC[chosen], sparsity)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if (step + 1) % max(1, steps // 10) == 0:
-            with torch.no_grad():
-                error = _loss(bank, cells, *held, sparsity).item()
-            if error < best:
-                best, kept = error, copy.deepcopy(bank.state_dict())
-            yield error
-    bank.load_state_dict(kept)
+    try:
+        for step in range(steps):
+            samples_XNC, fine_XPC = batch(step)
+            chosen = torch.randperm(len(samples_XNC), generator=torch.Generator().manual_seed(step))[:CELLS]
+            loss = _loss(bank, cells, samples_XNC[chosen], fine_XPC[chosen], sparsity)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            if (step + 1) % max(1, steps // 10) == 0:
+                with torch.no_grad():
+                    error = _loss(bank, cells, *held, sparsity).item()
+                if error < best:
+                    best, kept = error, copy.deepcopy(bank.state_dict())
+                yield error
+    finally:  # also where the caller stops early
+        bank.load_state_dict(kept)
 
 
 def _loss(bank: Dictionary, cells: CellSpace, samples_XNC: Tensor, fine_XPC: Tensor, sparsity: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nidcli.codes import ImageCode
-from nidcli.imaging import Coder, encode, render
+from nidcli.imaging import Coder, encode, render_all
 from nidcli.model import LevelSpec, Model
 
 
@@ -53,7 +53,7 @@ class CellSource:
         images = torch.stack([self.collection.image(i, side) for i in indices]).to(self.device)
         images = images.flip(2) if flip else images
         if codes:
-            images = images - torch.stack([render(self.model, code, side, side) for code in codes])
+            images = images - render_all(self.model, codes, side, side)
         return images
 
     def batch(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Literal
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nidcli.codes import SparseCode
 from nidcli.dictionary import Dictionary, DictionarySpec, activation, frequency_lattice
@@ -69,6 +70,7 @@ def test_an_atom_is_the_small_network_of_the_formula(embedding, heads, layers):
     bank, x, k = bank_of(embedding, heads, layers), points(), 4
     h = bank.trunk.embed(x)
     for i, linear in enumerate(bank.trunk.maps):
+        assert isinstance(linear, nn.Linear)
         h = h @ linear.weight.T + linear.bias
         h = activation(h, bank.spec) if i + 1 < layers else h
     if heads == "own":
@@ -162,4 +164,4 @@ def test_fourier_embeddings_have_the_width_and_the_period_asked_for(frequencies)
 @pytest.mark.parametrize("name", ["dims", "channels", "experts", "hidden", "layers", "frequencies", "width"])
 def test_sizes_below_one_are_refused_by_name(name):
     with pytest.raises(ValueError, match=name):
-        DictionarySpec(**{name: 0})
+        replace(DictionarySpec(), **{name: 0})  # type: ignore[arg-type]

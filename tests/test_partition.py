@@ -47,7 +47,7 @@ def test_a_cell_and_its_local_coordinates_lead_back_to_the_point(cells, overlap)
     cell, local, weight = Partition(cells, overlap).locate(x)
     left = cell
     for d, n in enumerate(cells):
-        centre = (2 * (left % n) + 1) / n - 1
+        centre = (2 * (left % n).double() + 1) / n - 1
         back = centre + local[:, :, d] / n
         assert torch.allclose(torch.where(weight > 0, back, x[:, d, None]), x[:, d, None].expand_as(back))
         left = left // n
@@ -169,7 +169,7 @@ def test_all_tiles_together_hold_each_cell_once():
 def test_bands_of_rows_put_together_are_the_whole():
     partition, pixels, extent = Partition((4, 3), 0.5), (23, 19), (Fraction(7, 2), Fraction(11, 4))
     whole = weights_by_pixel(tiles(partition, pixels, extent), pixels)
-    stacked = {}
+    stacked: dict[tuple[int, int], tuple[float, float, float]] = {}
     for low, high in pairwise([0, 1, 9, 19]):
         part = weights_by_pixel(tiles(partition, pixels, extent, (low, high)), pixels)
         stacked |= {(p + low * pixels[0], c): values for (p, c), values in part.items()}

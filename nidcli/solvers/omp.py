@@ -53,7 +53,7 @@ class Omp:
         unit = problem.unit
         k = min(self.k, unit.shape[1])
         most = k if self.pool == 1 else min(unit.shape[1], 4 * k, k + POOLED)  # that a signal of a pool may get
-        m = min(k, self.per_round or max(1, k // 32))
+        m = min(k, self.per_round or max(1, most // 32))
         rounds = math.ceil(most / m)
         space, seen_WS = compressed(unit, problem.projected_MS, rounds)
         W, K = space.shape
@@ -98,7 +98,10 @@ def compressed(unit: UnitDesign, target_MS: Tensor, rounds: int) -> tuple[UnitDe
         return unit, target_MS
     gram_KK = unit.gram_KK.double()
     gram_KK.diagonal().add_(1e-6)  # experts that depend on each other; far below DEPENDENT squared it would show
-    lower_KK = torch.linalg.cholesky(gram_KK)
+    lower_KK, failed = torch.linalg.cholesky_ex(gram_KK)
+    if failed:  # experts of low rank: the rounding of float32 products may exceed what was added
+        exact_KM = unit.unit_KM.double()
+        lower_KK = torch.linalg.cholesky(exact_KM @ exact_KM.T + 1e-6 * torch.eye(K).to(exact_KM))
     seen_KS = torch.linalg.solve_triangular(lower_KK, unit.adjoint(target_MS).double(), upper=False)
     rows_KK = torch.where(unit.norm_K[:, None] > 0, lower_KK, 0).float()
     return replace(unit, unit_KM=rows_KK), seen_KS.float()

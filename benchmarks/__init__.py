@@ -1,0 +1,1 @@
+"""Claims as scripts: each prints our figure and the peer's from one run."""

@@ -1,0 +1,83 @@
+"""Speed of the photo commands on 128 x 128 faces, dictionary loaded, and of encoding with ever larger dictionaries.
+
+    python -m benchmarks.photo_speed [--dict face] [--faces FOLDER] [--images 200]
+
+Figures: `nid encode --solver gate` over a folder, in images a second (from the run's own report: reading, coding,
+measuring and writing, without loading the dictionary; the paper: 30 on a GPU at k = 128); `refine --steps 10` in
+milliseconds an image; `omp` at k = 32 with 1,024 to 16,384 random experts, as a ratio to the first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from benchmarks.common import FACES, clock, faces, reduced, table
+from nidcli.artifacts import load_model
+from nidcli.cli import main as nid
+from nidcli.coding import coder, refiner
+from nidcli.files.images import write_image
+from nidcli.imaging import encode
+from nidcli.model import LevelSpec, Model, ModelSpec
+
+
+def command(*arguments: str) -> dict:
+    """The JSON document of a `nid` command run in this process, so that the dictionary's design is warm."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+        nid([*arguments, "--json", "-q"])
+    return json.loads(out.getvalue())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dict", default="face")
+    parser.add_argument("--faces", type=Path, default=FACES)
+    parser.add_argument("--images", type=int, default=200)
+    given = parser.parse_args()
+    images = reduced(faces(given.images, folder=given.faces))
+    model = load_model(given.dict).model
+    rows = [("what", "ours", "target")]
+    with tempfile.TemporaryDirectory() as folder:
+        photos = Path(folder, "photos")
+        photos.mkdir()
+        for number, image in enumerate(images.numpy()):
+            write_image(photos / f"{number:04}.png", image)
+        for k in (32, 128, 256):
+            arguments = ("encode", str(photos), "--dict", given.dict, "--top-k", str(k), "-o")
+            report = command(*arguments, str(Path(folder, f"codes{k}")))
+            share = sum(item["seconds"] for item in report["items"])
+            rows.append((f"encode --solver gate --top-k {k}", f"{len(images) / share:.0f} images/s", "300"))
+    for k in (32, 128, 256):
+        batch = images[:16]
+        guess = encode(model, batch, coder(model, "gate", k))
+        encode(model, batch, refiner("cg", 10), init=guess)
+        with clock() as seconds:
+            for _ in range(3):
+                encode(model, batch, refiner("cg", 10), init=guess)
+        rows.append((f"refine --steps 10, k = {k}", f"{seconds[0] / 3 / len(batch) * 1e3:.1f} ms", "20 ms"))
+    first = 0.0
+    for experts in (1024, 4096, 16384):
+        spec = LevelSpec(basis=0)
+        spec = replace(spec, dictionary=replace(spec.dictionary, experts=experts))
+        torch.manual_seed(0)
+        untrained = Model(ModelSpec(levels=(spec,)))
+        code = coder(untrained, "omp", 32, pooled=False)
+        encode(untrained, images[:4], code)
+        with clock() as seconds:
+            encode(untrained, images[:16], code)
+        first = first or seconds[0]
+        what = f"omp, k = 32, {experts} experts"
+        rows.append((what, f"{seconds[0] / 16 * 1e3:.0f} ms, x {seconds[0] / first:.1f}", "x 4 at 16384"))
+    table(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Where a run of learning stands."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nidcli.learn import LearnSpec
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One line of `metrics.jsonl`."""
+
+    stage: str
+    level: int
+    cell: int
+    step: int
+    steps: int
+    seconds: float
+    psnr: float | None = None
+
+
+class Place:
+    """Where a run stands: what a checkpoint records besides tensors. It moves as the run goes on."""
+
+    def __init__(
+        self, stage: str = "atoms", level: int = 0, cell: int = 0, step: int = 0, seconds: float = 0.0
+    ) -> None:
+        self.stage, self.level, self.cell, self.step, self.seconds = stage, level, cell, step, seconds
+
+
+def total_steps(spec: LearnSpec) -> int:
+    """Steps of a whole run: those of every bank and of the gate."""
+    gate = spec.gate_steps if spec.model.gate else 0
+    return _banks(spec, len(spec.model.levels)) * (spec.steps + spec.polish_steps) + gate
+
+
+def steps_done(spec: LearnSpec, progress: Progress) -> int:
+    """How many of `total_steps` are done."""
+    bank = spec.steps + spec.polish_steps
+    if progress.stage == "gate":
+        return _banks(spec, len(spec.model.levels)) * bank + progress.step
+    before = _banks(spec, progress.level) + progress.cell
+    return before * bank + (spec.steps if progress.stage == "polish" else 0) + progress.step
+
+
+def told(progress: Progress, heard: float) -> str:
+    """A line about where the run stands. heard : the last held-out PSNR, or NaN."""
+    level = f", level {progress.level + 1}" if progress.level else ""
+    judged = "" if math.isnan(heard) else f", held-out psnr {heard:.2f}"
+    return f"{progress.stage} {progress.step}/{progress.steps}{level}{judged}"
+
+
+def _banks(spec: LearnSpec, levels: int) -> int:
+    """Banks of the first levels."""
+    return sum(1 if level.shared else level.cells**2 for level in spec.model.levels[:levels])

@@ -1,0 +1,73 @@
+"""The examination of every operator: a new one is one more line in OPERATORS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from nidcli.operators import Operator, Sample
+
+
+def rand(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+OPERATORS: dict[str, Callable[[], Operator]] = {
+    "sample": lambda: Sample(rand(13, 2)),
+    "sample, weighted": lambda: Sample(rand(13, 2), rand(13, seed=1)),
+    "sample, some weights zero": lambda: Sample(rand(13, 2), (rand(13, seed=1) - 0.5).clamp_min(0)),
+    "sample in three dimensions": lambda: Sample(rand(13, 3), rand(13, seed=1)),
+}
+
+
+@pytest.fixture(params=OPERATORS)
+def operator(request: pytest.FixtureRequest) -> Operator:
+    return OPERATORS[request.param]()
+
+
+@pytest.mark.parametrize("trailing", [(), (3,), (3, 5)])
+def test_the_dot_test_holds(operator, trailing):
+    x = rand(len(operator.coords_ND), *trailing, seed=2) - 0.5
+    measured = operator.forward(x)
+    y = rand(*measured.shape, seed=3) - 0.5
+    left, right = (measured * y).sum(), (x * operator.adjoint(y)).sum()
+    assert abs(left - right) <= 1e-12 * (measured.norm() * y.norm())
+
+
+@pytest.mark.parametrize("trailing", [(), (3,), (3, 5)])
+def test_a_closed_adjoint_is_that_of_reverse_differentiation(operator, trailing):
+    y = rand(operator.shape[0], *trailing, seed=3)
+    assert torch.allclose(operator.adjoint(y), Operator.adjoint(operator, y), rtol=1e-12, atol=1e-14)
+
+
+def test_the_adjoint_works_without_gradients_being_recorded(operator):
+    with torch.no_grad():
+        assert torch.equal(Operator.adjoint(operator, rand(operator.shape[0])), operator.adjoint(rand(13)))
+
+
+@pytest.mark.parametrize("step", [1, 4, 13, 20])
+def test_chunks_one_after_another_are_the_whole(operator, step):
+    x, total = rand(len(operator.coords_ND), 3), operator.shape[0]
+    parts, done = [], 0
+    for i in range(0, total, step):
+        part = operator[i : i + step]
+        assert part.shape[0] == min(step, total - i)
+        parts.append(part.forward(x[done : done + len(part.coords_ND)]))
+        done += len(part.coords_ND)
+    assert done == len(x)
+    assert torch.equal(torch.cat(parts), operator.forward(x))
+
+
+def test_forward_is_linear(operator):
+    x, z = rand(13, 2, seed=4), rand(13, 2, seed=5)
+    assert torch.allclose(operator.forward(2 * x - z), 2 * operator.forward(x) - operator.forward(z), atol=1e-14)
+
+
+def test_samples_are_weighted_so_that_squares_carry_the_weight():
+    weight_N = torch.tensor([4.0, 0.25, 0.0])
+    measured = Sample(torch.zeros(3, 2), weight_N).forward(torch.tensor([1.0, 2.0, 3.0]))
+    assert measured.tolist() == [2, 1, 0]
+    assert (measured**2).sum() == (weight_N * torch.tensor([1.0, 4.0, 9.0])).sum()
