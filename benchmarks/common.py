@@ -22,7 +22,9 @@ def faces(count: int | None = None, *, held_out: bool = True, folder: Path = FAC
     """Photos (200, 200, 3) float32, evenly spread over the held-out ones or over those before them."""
     paths = sorted(folder.glob("*.jpg"))
     if len(paths) <= HELD_OUT:
-        raise SystemExit(f"{folder} holds {len(paths)} photos, and more than {HELD_OUT} are needed; give --faces FOLDER.")
+        raise SystemExit(
+            f"{folder} holds {len(paths)} photos, and more than {HELD_OUT} are needed; give --faces FOLDER."
+        )
     paths = paths[-HELD_OUT:] if held_out else paths[:-HELD_OUT]
     chosen = paths if count is None else [paths[i * len(paths) // count] for i in range(count)]
     return [as_float(read_image(path).pixels) for path in chosen]

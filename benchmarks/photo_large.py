@@ -1,6 +1,6 @@
 """Memory of `nid encode` on a 100-megapixel photo, and how long `nid --help` takes; both as processes of their own.
 
-    python -m benchmarks.photo_large [--dict face] [--megapixels 100] [--top-k 32]
+python -m benchmarks.photo_large [--dict face] [--megapixels 100] [--top-k 32]
 """
 
 from __future__ import annotations

@@ -65,7 +65,12 @@ def main() -> None:
     first_KM = first_KM / first_KM.norm(dim=1, keepdim=True).clamp_min(1e-9)
 
     peer = MiniBatchDictionaryLearning(
-        given.atoms, alpha=0.1, batch_size=512, fit_algorithm="lars", transform_algorithm="omp", dict_init=first_KM.numpy()
+        given.atoms,
+        alpha=0.1,
+        batch_size=512,
+        fit_algorithm="lars",
+        transform_algorithm="omp",
+        dict_init=first_KM.numpy(),
     )
     spent, step = 0.0, 0
     while spent < given.seconds:

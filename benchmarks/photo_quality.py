@@ -52,12 +52,17 @@ def main() -> None:
     every = reduced(faces(given.images, folder=given.faces))
     few = reduced(faces(given.slow_images, folder=given.faces))
     basis = components(reduced(faces(400, held_out=False, folder=given.faces)))
-    rows = [("k", "ours, a cell", "PCA, a cell", "ours, an image", "PCA, an image", "gate", "gate + 10 steps", "target")]
+    rows = [
+        ("k", "ours, a cell", "PCA, a cell", "ours, an image", "PCA, an image", "gate", "gate + 10 steps", "target")
+    ]
     targets = {8: "34.5", 16: "38.5", 32: "42", 128: "50, gate 36, refined 45", 256: "57, gate 38, refined 49"}
     for k, target in targets.items():
         images = every if k <= 32 else few
         side = images.shape[1]
-        omp = [mean_psnr(drawn(model, encode(model, images, coder(model, "omp", k, p)), side), images) for p in (False, True)]
+        omp = [
+            mean_psnr(drawn(model, encode(model, images, coder(model, "omp", k, p)), side), images)
+            for p in (False, True)
+        ]
         guess = encode(model, images, coder(model, "gate", k))
         better = encode(model, images, refiner("cg", 10), init=guess)
         gate = [mean_psnr(drawn(model, codes, side), images) for codes in (guess, better)]

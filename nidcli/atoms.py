@@ -84,7 +84,9 @@ def make_experts(
     for samples_XNC, fine_XPC in batches:
         means = cells.means(samples_XNC)
         if fine_XPC.shape[1]:
-            fine.add((samples_XNC - means).transpose(1, 2).flatten(0, 1), (fine_XPC - means).transpose(1, 2).flatten(0, 1))
+            fine.add(
+                (samples_XNC - means).transpose(1, 2).flatten(0, 1), (fine_XPC - means).transpose(1, 2).flatten(0, 1)
+            )
         codes_SB = (cells.signals(samples_XNC) @ parts.basis_MB).double().cpu()
         sums_2B += torch.stack([codes_SB.sum(0), codes_SB.square().sum(0)])
         count += len(codes_SB)

@@ -30,7 +30,7 @@ CHUNK_POINTS = 1 << 16  # points at which a field is evaluated at once
 
 
 class Coder(Protocol):
-    """Codes cells that share a bank and a design: target (M, S), the cells of an image side by side, `images` of them."""
+    """Codes cells that share a bank and a design: target (M, S), the cells of `images` images, one after another."""
 
     def __call__(
         self, level: Level, cell: int, design: Design, target_MS: Tensor, images: int, init: SparseCode | None
@@ -116,9 +116,7 @@ def _code_tiles(
 
 def tile_design(level: Level, tile: Tile, cell: int, device: torch.device) -> Design:
     """The experts of a cell, measured on the pixels of a tile."""
-    return cached(
-        level.bank(cell), tile.key, lambda: Sample(tile.coords_ND.to(device), tile.weight_N.to(device))
-    )
+    return cached(level.bank(cell), tile.key, lambda: Sample(tile.coords_ND.to(device), tile.weight_N.to(device)))
 
 
 def _rows(
@@ -204,4 +202,3 @@ def _field(level: Level, cell: int, coords_ND: Tensor, code: SparseCode) -> Tens
     """(S, N, C): the field of S cells at the same local coordinates."""
     parts = [level.bank(cell).field(part, code) for part in coords_ND.split(CHUNK_POINTS)]
     return torch.cat(parts).permute(2, 0, 1)
-

@@ -1,6 +1,6 @@
 """A whole dictionary: levels of cells, each with its expert bank, and the gate. What a `.nid` file holds.
 
-    f(x) = sum_levels sum_cells w_cell(x) sum_k a[cell, k] b_k(local(x))
+f(x) = sum_levels sum_cells w_cell(x) sum_k a[cell, k] b_k(local(x))
 """
 
 from __future__ import annotations

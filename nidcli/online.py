@@ -56,8 +56,7 @@ class OnlineDictionary:
 
     def learn(self, signals_SR: Tensor, pace: Pace, generator: torch.Generator) -> float:
         """One batch; returns the mean squared error of its codes, a number."""
-        S, R = signals_SR.shape
-        K = len(self.atoms_KR)
+        K, R = self.atoms_KR.shape
         if not K:  # the basis is all there is
             self.batches += 1
             return float(signals_SR.square().mean())

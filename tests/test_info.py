@@ -67,8 +67,8 @@ def test_info_tells_what_a_dictionary_is(nid: Any):
     (item,) = json.loads(out)["items"]
     assert (item["kind"], item["experts"], item["licence"]) == ("image", 12, "CC0")
     assert item["bytes"] == Path("faces.nid").stat().st_size
-    assert 1 <= item["rank"] <= 12
-    assert 0 <= item["coherence"] <= 1
+    assert 1 <= item["rank"][0] <= 12
+    assert 0 <= item["coherence"][0] <= 1
     assert item["levels"][0]["pixels"] == 8
     assert item["metrics"][0] == {"name": "psnr", "value": 31.25}
     assert item["provenance"]["data_attribution"] == "J. Müller"

@@ -41,7 +41,8 @@ def command(
     from nidcli import batch
     from nidcli.artifacts import check_dictionary, load_codes, load_model
     from nidcli.coding import decode_photo
-    from nidcli.commands.shared import Decoded, drawn_size, plan_note
+    from nidcli.commands.items import Decoded
+    from nidcli.commands.shared import drawn_size, plan_note
     from nidcli.files.images import IMAGE_SUFFIXES, write_image
     from nidcli.files.inputs import CODES
 

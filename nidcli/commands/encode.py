@@ -21,7 +21,9 @@ def command(
     report: ReportOptions,
     inputs: Inputs = None,
     dictionary: Dictionary = "face",
-    top_k: Annotated[int | None, typer.Option("--top-k", min=1, help="Coefficients a cell; the dictionary's own.")] = None,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", min=1, help="Coefficients a cell; the dictionary's own.")
+    ] = None,
     solver: Annotated[
         Literal["gate", "omp", "fista", "map", "adam"],
         typer.Option("--solver", help="gate is instant, omp the best; adam is the paper's."),
@@ -40,7 +42,8 @@ def command(
     from nidcli import batch
     from nidcli.artifacts import Source, load_model, save_codes
     from nidcli.coding import coder, encode_photos
-    from nidcli.commands.shared import Encoded, cells_option, load_photo, plan_note
+    from nidcli.commands.items import Encoded
+    from nidcli.commands.shared import cells_option, load_photo, plan_note
 
     jobs = files.plan(files.inputs(inputs), ".nidc", dry_run=run.dry_run)
     device, side = run.start(), cells_option(cells)
@@ -63,5 +66,7 @@ def command(
         return done
 
     load = lambda item: load_photo(item.path, size)  # noqa: E731
-    outcome = batch.run(jobs, load, compute, console, size=16, key=lambda photo: (photo.pixels.shape, photo.pixels.dtype))
+    outcome = batch.run(
+        jobs, load, compute, console, size=16, key=lambda photo: (photo.pixels.shape, photo.pixels.dtype)
+    )
     console.conclude(outcome, dictionary=artifact.name, device=device)

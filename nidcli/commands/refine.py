@@ -12,8 +12,8 @@ from nidcli.commands.groups import FileOptions, ReportOptions, RunOptions
 from nidcli.commands.options import Dictionary, Inputs
 
 if TYPE_CHECKING:
-    from nidcli.commands.shared import Coded
     from nidcli.batch import Done
+    from nidcli.commands.items import Coded
     from nidcli.files.inputs import Input
 
 
@@ -38,7 +38,8 @@ def command(
     from nidcli import batch
     from nidcli.artifacts import check_dictionary, load_codes, load_model, save_codes
     from nidcli.coding import encode_photos, measured_photos, refiner
-    from nidcli.commands.shared import Coded, Refined, load_photo, plan_note
+    from nidcli.commands.items import Coded, Refined
+    from nidcli.commands.shared import load_photo, plan_note
     from nidcli.files.inputs import CODES, expand, match
 
     found = files.inputs(inputs, only=CODES)

@@ -3,59 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nidcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from nidcli.artifacts import Artifact, CodeFile
+    from nidcli.artifacts import Artifact
     from nidcli.files.images import Image
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Keys of an item of `encode`."""
-
-    psnr: float
-    ssim: float
-    top_k: int
-    coefficients: int
-
-
-@dataclass(frozen=True)
-class Refined:
-    """Keys of an item of `refine`."""
-
-    psnr_before: float
-    psnr: float
-    ssim: float
-
-
-@dataclass(frozen=True)
-class Coded:
-    """A code and its photo, as `refine` loads them; only those alike are computed together."""
-
-    file: CodeFile
-    photo: Image
-
-    @property
-    def nbytes(self) -> int:
-        return self.photo.nbytes
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """Photos of one size whose codes have cells of one size."""
-        return (*self.photo.pixels.shape, self.photo.pixels.dtype, self.file.code.pitch)
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """Keys of an item of `decode`."""
-
-    width: int
-    height: int
 
 
 def load_photo(path: Path, size: int | None) -> Image:
@@ -103,4 +59,5 @@ def plan_note(artifact: Artifact) -> str:
     numbers = level.dictionary.channels * level.window(level.pixels).row_YH.shape[1] ** 2
     experts = level.dictionary.experts
     design, band = 10 * numbers * experts, 4 * BAND_CELLS * (experts + 4 * numbers)
-    return f"Memory beyond the photos: {design / 2**20:.0f} MiB for the measured atoms, up to {band / 2**20:.0f} MiB for codes."
+    parts = f"{design / 2**20:.0f} MiB for the measured atoms, up to {band / 2**20:.0f} MiB for codes"
+    return f"Memory beyond the photos: {parts}."

@@ -108,7 +108,7 @@ def compressed(unit: UnitDesign, target_MS: Tensor, rounds: int) -> tuple[UnitDe
 
 
 def pursue(space: UnitDesign, seen_nW: Tensor, k: int, per_round: int, shortlist: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Picks (n, k), their parts of the signal on an orthonormal basis (n, k), and the factor: columns = factor basis."""
+    """Picks (n, k), their parts of the signal on an orthonormal basis (n, k), factor: columns = factor basis."""
     (n, W), K = seen_nW.shape, space.shape[1]
     basis_nkW = seen_nW.new_zeros(n, k, W)
     factor_nkk = torch.eye(k, device=seen_nW.device).repeat(n, 1, 1)  # picked columns = factor basis
