@@ -10,9 +10,9 @@ milliseconds an image; `omp` at k = 32 with 1,024 to 16,384 random experts, as a
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
+import subprocess
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,6 @@ import torch
 
 from benchmarks.common import FACES, clock, faces, reduced, table
 from nidcli.artifacts import load_model
-from nidcli.cli import main as nid
 from nidcli.coding import coder, refiner
 from nidcli.files.images import write_image
 from nidcli.imaging import encode
@@ -29,11 +28,11 @@ from nidcli.model import LevelSpec, Model, ModelSpec
 
 
 def command(*arguments: str) -> dict:
-    """The JSON document of a `nid` command run in this process, so that the dictionary's design is warm."""
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-        nid([*arguments, "--json", "-q"])
-    return json.loads(out.getvalue())
+    """The JSON document of a `nid` command."""
+    done = subprocess.run(
+        [sys.executable, "-m", "nidcli", *arguments, "--json", "-q"], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return json.loads(done.stdout)
 
 
 def main() -> None:

@@ -53,6 +53,7 @@ class Coordinates:
     half_GL: Tensor
 
 
+ROUNDING = 1e-5  # of a coefficient, for values in 0 ... 1: a hundredth of a grey level at most
 _coordinates: WeakKeyDictionary[DenseDesign, dict[tuple[int, int], Coordinates]] = WeakKeyDictionary()
 
 
@@ -146,7 +147,8 @@ class CellGate(nn.Module):
         if not isinstance(design, DenseDesign) or not self.basis:
             raise UsageError("This dictionary has no orthonormal experts for a gate; use --solver omp.")
         coords = coordinates(design, self.basis, self.spec.components)
-        code_SB = problem.projected_MS.T @ coords.analysis_BM.T
+        # The analysis does not see constants, so the target need not be projected; what rounding leaves of them goes.
+        code_SB = nn.functional.hardshrink(problem.target_MS.T.float() @ coords.analysis_BM.T, ROUNDING)
         rounds = self.spec.rounds
         picks = min(self.spec.picks, k // (2 * rounds)) if rounds and k <= self.spec.sparse else 0
         index_SJ = torch.zeros(len(code_SB), 0, dtype=torch.long, device=code_SB.device)

@@ -21,6 +21,7 @@ _SIGMA = 1.5
 _C1, _C2 = 0.01**2, 0.03**2  # (K1 L)^2 and (K2 L)^2 of the paper, L = 1
 _BLOCK = 32  # rows blurred by one matrix product
 _BAND_PIXELS = 1 << 18  # pixels compared at a time
+_BATCH_PIXELS = 1 << 16  # of several small images: their maps stay in the cache
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:
@@ -31,14 +32,19 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """(S,) SSIM of (S, H, W, C) images; NaN if a side is under 11 pixels."""
-    return torch.tensor([_meter(x, y).ssim for x, y in zip(a, b, strict=True)], dtype=torch.float64)
+    return quality(a, b)[1]
 
 
 def quality(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """(S,) PSNR and (S,) SSIM of (S, H, W, C) images, for little more than the cost of one of them."""
-    meters = [_meter(x, y) for x, y in zip(a, b, strict=True)]
-    values = torch.tensor([(meter.psnr, meter.ssim) for meter in meters], dtype=torch.float64).reshape(-1, 2)
-    return values[:, 0], values[:, 1]
+    pixels = a.shape[1] * a.shape[2]
+    if min(a.shape[1:3]) < WINDOW or pixels > _BAND_PIXELS:
+        meters = [_meter(x, y) for x, y in zip(a, b, strict=True)]
+        values = torch.tensor([(meter.psnr, meter.ssim) for meter in meters], dtype=torch.float64).reshape(-1, 2)
+        return values[:, 0], values[:, 1]
+    step = max(1, _BATCH_PIXELS // pixels)
+    parts = [_similarity(_unit(a[i : i + step]), _unit(b[i : i + step])) for i in range(0, len(a), step)]
+    return psnr(a, b).cpu(), torch.cat([a.new_zeros(0, dtype=torch.float32), *parts]).double().cpu()
 
 
 def _meter(a: Tensor, b: Tensor) -> Meter:
@@ -73,7 +79,7 @@ class Meter:
         self._tail = a[-_HALO:].clone(), b[-_HALO:].clone()
         if min(a.shape[:2]) >= WINDOW:
             windows = (a.shape[0] - _HALO) * (a.shape[1] - _HALO) * a.shape[2]
-            self._similarity += float(_similarity(a, b)) * windows
+            self._similarity += float(_similarity(a[None], b[None])) * windows
             self._windows += windows
 
     @property
@@ -97,25 +103,28 @@ def _unit(pixels: Tensor) -> Tensor:
 
 
 def _similarity(a: Tensor, b: Tensor) -> Tensor:
-    """() mean of the SSIM map of two (H, W, C) images over the whole windows in them.
+    """(S,) mean of the SSIM maps of (S, H, W, C) images over the whole windows in them.
 
-    Four maps are blurred: a, b, a^2 + b^2 and a b, for the variances enter by their sum only.
+    Four maps are blurred: a, b, a^2 + b^2 and a b, for the variances enter by their sum only. All images share the
+    products, since a small one by itself does not fill them.
     """
-    height, width, channels = a.shape
-    maps = a.new_empty(height, 4, width, channels)
-    maps[:, 0], maps[:, 1] = a, b
-    maps[:, 2] = (a * a).addcmul_(b, b)
-    torch.mul(a, b, out=maps[:, 3])
-    down = _blur(maps.view(height, -1)).view(height - _HALO, 4, width, channels)
+    count, height, width, channels = a.shape
+    a, b = a.transpose(0, 1), b.transpose(0, 1)
+    maps = a.new_empty(height, count, 4, width, channels)
+    maps[:, :, 0], maps[:, :, 1] = a, b
+    maps[:, :, 2] = (a * a).addcmul_(b, b)
+    torch.mul(a, b, out=maps[:, :, 3])
+    down = _blur(maps.view(height, -1)).view(height - _HALO, count, 4, width, channels)
     # Rows and columns change places, so that both passes are products with contiguous rows; the mean does not care.
-    turned = down.permute(2, 1, 0, 3).contiguous().view(width, -1)
-    mean_a, mean_b, squares, product = _blur(turned).view(width - _HALO, 4, height - _HALO, channels).unbind(1)
+    turned = down.permute(3, 1, 2, 0, 4).contiguous().view(width, -1)
+    blurred = _blur(turned).view(width - _HALO, count, 4, height - _HALO, channels)
+    mean_a, mean_b, squares, product = blurred.unbind(2)
     mean_ab = mean_a * mean_b
     mean_squares = (mean_a * mean_a).addcmul_(mean_b, mean_b)
     covariance = product.sub(mean_ab).mul_(2).add_(_C2)
     variances = squares.sub(mean_squares).add_(_C2)
     numerator = mean_ab.mul_(2).add_(_C1).mul_(covariance)
-    return numerator.div_(mean_squares.add_(_C1).mul_(variances)).mean()
+    return numerator.div_(mean_squares.add_(_C1).mul_(variances)).mean((0, 2, 3))
 
 
 def _blur(rows: Tensor) -> Tensor:
