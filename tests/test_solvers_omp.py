@@ -7,6 +7,7 @@ import torch
 from test_problem import one_thread  # noqa: F401
 from test_solvers import SPARSE, K, M, S, planted
 
+from nidcli.codes import SparseCode
 from nidcli.problem import DenseDesign, Problem
 from nidcli.solvers import Omp
 from nidcli.solvers.omp import compressed, correlated
@@ -149,3 +150,21 @@ def test_a_shortlist_names_no_expert_twice_and_none_that_is_taken():
     names = correlated(problem.unit, problem.unit.columns(taken)[:, 0], taken, K - 5)
     for s in range(S):
         assert len(names[s].unique()) == K - 5 and not set(names[s].tolist()) & set(taken[s].tolist())
+
+
+def test_a_pool_spends_where_it_gains_most_and_never_more_than_its_budget():
+    generator = torch.Generator().manual_seed(5)
+    matrix_MK = torch.randn(40, 120, generator=generator)
+    target_MS = torch.randn(40, 24, generator=generator) * torch.linspace(0.01, 2, 24)
+    problem = Problem(DenseDesign(matrix_MK, torch.ones(40, 1)), target_MS)
+    alone, pooled = Omp(8).solve(problem).code, Omp(8, pool=12).solve(problem).code
+
+    def error(code: SparseCode) -> float:
+        drawn = matrix_MK @ code.dense(120) + code.constant_SC.T
+        return float((drawn - target_MS).square().sum())
+
+    assert error(pooled) < 0.9 * error(alone)
+    for half in (pooled.count()[:12], pooled.count()[12:]):
+        assert int(half.sum()) <= 12 * 8
+        assert int(half.min()) >= 2  # a quarter of k
+        assert int(half.max()) > 8

@@ -32,8 +32,8 @@ class Omp:
 
     per_round : experts picked at once; the default grows with k so that large k stay affordable. shortlist :
     candidates a pick; with 1 and per_round 1 this is the textbook's OMP. pool : this many signals in a row share their
-    budget, pool times k in all: the picks that take most away are kept, whichever signal they belong to. `init` is
-    ignored. Raises UsageError for another loss than l2.
+    budget, pool times k in all: each keeps a quarter of k, and otherwise the picks that take most away are kept,
+    whichever signal they belong to. `init` is ignored. Raises UsageError for another loss than l2.
     """
 
     k: int
@@ -78,8 +78,10 @@ def shared(part_nk: Tensor, pool: int, k: int) -> Tensor:
     """Parts of picks, in order; of every `pool` signals in a row only the first of each whose gains are worth most.
 
     A pick is worth the largest gain of itself and those after it, so that what is kept is the beginning of each row.
+    Every signal keeps a quarter of k: flat cells would be constant otherwise, and their borders show.
     """
     gain_nk = part_nk.square().flip(1).cummax(1).values.flip(1)
+    gain_nk[:, : k // 4] = torch.inf
     kept = torch.zeros_like(part_nk, dtype=torch.bool)
     for i in range(0, len(part_nk), pool):
         gains = gain_nk[i : i + pool].flatten()
