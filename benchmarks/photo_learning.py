@@ -20,11 +20,12 @@ from torch import Tensor
 
 from benchmarks.common import FACES, cells, faces, reduced, table
 from nidcli.files.collections import open_collection
-from nidcli.learn import Learner, LearnSpec
+from nidcli.learn import Learner
 from nidcli.online import OnlineDictionary, Pace
 from nidcli.presets import load_preset
 from nidcli.problem import DenseDesign, Problem
 from nidcli.solvers import Omp
+from nidcli.training import Preset
 
 
 def judged(atoms_KM: Tensor, held_BSM: Tensor, k: int) -> float:
@@ -40,7 +41,7 @@ def judged(atoms_KM: Tensor, held_BSM: Tensor, k: int) -> float:
 def to_forty(folder: Path, experts: int) -> float:
     """Seconds until the held-out PSNR at k = 32 passes 40 dB, reading of the photos included."""
     start = time.perf_counter()
-    spec = load_preset("face", LearnSpec)
+    spec = load_preset("face", Preset)
     level = spec.model.levels[0]
     level = replace(level, dictionary=replace(level.dictionary, experts=experts))
     learner = Learner(replace(spec, model=replace(spec.model, levels=(level,))), open_collection([str(folder)]))
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("--faces", type=Path, default=FACES)
     parser.add_argument("--experts", type=int, default=4096)
     parser.add_argument("--atoms", type=int, default=512)
-    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--seconds", type=float, default=60)
     given = parser.parse_args()
     forty = to_forty(given.faces, given.experts)
     train_SM = cells(reduced(faces(600, held_out=False, folder=given.faces))).flatten(0, 1).flatten(1)

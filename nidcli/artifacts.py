@@ -37,6 +37,7 @@ __all__ = [
     "Provenance",
     "Source",
     "bundled",
+    "bundled_paths",
     "check_dictionary",
     "dictionary_path",
     "load_codes",
@@ -128,6 +129,12 @@ def check_dictionary(file: CodeFile, artifact: Artifact) -> None:
 def bundled() -> tuple[str, ...]:
     """Names of the dictionaries that the package brings."""
     return tuple(sorted(path.stem for path in _folder().glob("*.nid")))
+
+
+def bundled_paths(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with names of bundled dictionaries made paths, unless a file of that name is there."""
+    names = {name for name in bundled() if not Path(name).exists()}
+    return [str(dictionary_path(argument)) if argument in names else argument for argument in arguments]
 
 
 def dictionary_path(name_or_path: Path | str) -> Path:

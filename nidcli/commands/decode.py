@@ -43,13 +43,17 @@ def command(
     from nidcli.coding import decode_photo
     from nidcli.commands.items import Decoded
     from nidcli.commands.shared import drawn_size, plan_note
-    from nidcli.files.images import IMAGE_SUFFIXES, write_image
+    from nidcli.files.image_writing import FORMATS
+    from nidcli.files.images import write_image
     from nidcli.files.inputs import CODES
 
     if scale is not None and size is not None:
         raise UsageError("--scale and --size contradict each other; give one of them.")
-    named = Path(files.output or "").suffix.lower() if files.output else ""
-    suffix = f".{form}" if form else named if named in IMAGE_SUFFIXES else ".png"
+    drawn_size(1, 1, scale, size)  # what makes no sense is told before any work
+    named = Path(files.output or "").suffix.lower()
+    suffix = f".{form}" if form else named if named in FORMATS else ".png"
+    if FORMATS.get(named, FORMATS[suffix]) != FORMATS[suffix] and not Path(files.output or "").is_dir():
+        raise UsageError(f"--format {form} and -o {files.output} contradict each other; give one of them.")
     jobs = files.plan(files.inputs(inputs, only=CODES), suffix, dry_run=run.dry_run)
     device = run.start()
     artifact = load_model(dictionary, device)

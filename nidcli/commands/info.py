@@ -31,14 +31,12 @@ def command(
       nid info codes/*.nidc --json
     """
     from nidcli import facts
-    from nidcli.artifacts import bundled, dictionary_path
+    from nidcli.artifacts import bundled_paths
     from nidcli.errors import OutputError, UsageError
     from nidcli.files.inputs import ARTIFACTS, expand
     from nidcli.outcome import Item, Outcome, explain
 
-    brought = {name for name in bundled() if not Path(name).exists()}
-    named = [str(dictionary_path(name)) if name in brought else name for name in inputs or ()]
-    found = expand(named, recursive=recursive, files_from=files_from, only=ARTIFACTS)
+    found = expand(bundled_paths(inputs or ()), recursive=recursive, files_from=files_from, only=ARTIFACTS)
     if atoms is not None and len(found) != 1:
         raise UsageError(f"--atoms draws one dictionary, but {len(found)} files are given; name one.")
     if atoms is not None and atoms.exists() and not overwrite:

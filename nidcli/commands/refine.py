@@ -10,6 +10,7 @@ import typer
 
 from nidcli.commands.groups import FileOptions, ReportOptions, RunOptions
 from nidcli.commands.options import Dictionary, Inputs
+from nidcli.errors import InputError
 
 if TYPE_CHECKING:
     from nidcli.batch import Done
@@ -56,8 +57,10 @@ def command(
     def load(item: Input) -> Coded:
         file = load_codes(item.path)
         check_dictionary(file, artifact)
-        longer = max(file.code.width, file.code.height)
-        photo = load_photo(pairs[item.path].partner, longer)
+        width, height, partner = file.code.width, file.code.height, pairs[item.path].partner
+        photo = load_photo(partner, max(width, height))
+        if (photo.width, photo.height) != (width, height):
+            raise InputError(f"{item.path} codes {width} x {height} pixels and {partner} has another shape; encode it.")
         return Coded(file, photo)
 
     def compute(loaded: list[Coded]) -> list[Done]:
@@ -66,6 +69,8 @@ def command(
         codes, after = encode_photos(artifact.model, photos, code, init=init)
         done = []
         for each, image_code, first, last in zip(loaded, codes, before, after, strict=True):
+            if not last.psnr >= first.psnr:  # steps of adam can overshoot, and cells that overlap are fitted apart
+                image_code, last = each.file.code, first
             save = partial(save_codes, code=image_code, dictionary=artifact.reference, source=each.file.source)
             done.append(batch.Done(Refined(first.psnr, last.psnr, last.ssim), save))
         return done

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from nidcli.artifacts import Artifact
     from nidcli.files.images import Image
 
+MAX_PIXELS = 1 << 30  # of a drawn image, as of one that is read
+
 
 def load_photo(path: Path, size: int | None) -> Image:
     """A photo from a file, its longer side resized if asked."""
@@ -38,15 +40,20 @@ def cells_option(text: str) -> int | None:
 def drawn_size(width: int, height: int, scale: float | None, size: str | None) -> tuple[int, int]:
     """Pixels to draw: the photo's own, times --scale, or --size."""
     if size is not None:
-        return _size(size)
-    if scale is not None and not 0 < scale <= 64:
+        wide, high = _size(size)
+    elif scale is not None and not 0 < scale <= 64:
         raise UsageError(f"--scale is a factor up to 64, not {scale}.")
-    return max(1, round(width * (scale or 1))), max(1, round(height * (scale or 1)))
+    else:
+        wide, high = max(1, round(width * (scale or 1))), max(1, round(height * (scale or 1)))
+    if wide * high > MAX_PIXELS:
+        option = "--scale" if size is None else "--size"
+        raise UsageError(f"{wide} x {high} pixels are more than 2^30; give a smaller {option}.")
+    return wide, high
 
 
 def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not match or "0" in match.groups():
+    match = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text)
+    if not match or 0 in (int(match[1]), int(match[2])):
         raise UsageError(f"--size is a width and a height such as 640x480, not {text!r}.")
     return int(match[1]), int(match[2])
 

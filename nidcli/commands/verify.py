@@ -28,11 +28,11 @@ def command(
     Every byte is checked against the file's own sums, and every tensor against what the file says of itself.
 
     \b
-      nid verify faces.nid
+      nid verify face faces.nid
       nid verify codes/ -r --json
     """
     from nidcli import batch
-    from nidcli.artifacts import load_codes, load_model
+    from nidcli.artifacts import bundled_paths, load_codes, load_model
     from nidcli.files.inputs import ARTIFACTS, CODES, expand
     from nidcli.files.outputs import Job
 
@@ -43,6 +43,7 @@ def command(
         artifact = load_model(item.path)
         return Whole("dictionary", artifact.fingerprint, artifact.size)
 
-    jobs = [Job(item) for item in expand(inputs or (), recursive=recursive, files_from=files_from, only=ARTIFACTS)]
+    found = expand(bundled_paths(inputs or ()), recursive=recursive, files_from=files_from, only=ARTIFACTS)
+    jobs = [Job(item) for item in found]
     console = report.console("verify")
     console.conclude(batch.run(jobs, load, lambda loaded: [batch.Done(report=whole) for whole in loaded], console))
