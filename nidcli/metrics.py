@@ -43,8 +43,12 @@ def quality(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         values = torch.tensor([(meter.psnr, meter.ssim) for meter in meters], dtype=torch.float64).reshape(-1, 2)
         return values[:, 0], values[:, 1]
     step = max(1, _BATCH_PIXELS // pixels)
-    parts = [_similarity(_unit(a[i : i + step]), _unit(b[i : i + step])) for i in range(0, len(a), step)]
-    return psnr(a, b).cpu(), torch.cat([a.new_zeros(0, dtype=torch.float32), *parts]).double().cpu()
+    errors, similarities = [a.new_zeros(0, dtype=torch.float64)], [a.new_zeros(0, dtype=torch.float64)]
+    for i in range(0, len(a), step):
+        x, y = _unit(a[i : i + step]), _unit(b[i : i + step])
+        errors.append((x - y).square_().flatten(1).mean(1, dtype=torch.float64))
+        similarities.append(_similarity(x, y).double())
+    return -10 * torch.cat(errors).log10().cpu(), torch.cat(similarities).cpu()
 
 
 def _meter(a: Tensor, b: Tensor) -> Meter:
