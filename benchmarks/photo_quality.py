@@ -55,7 +55,7 @@ def main() -> None:
     rows = [
         ("k", "ours, a cell", "PCA, a cell", "ours, an image", "PCA, an image", "gate", "gate + 10 steps", "target")
     ]
-    targets = {8: "34.5", 16: "38.5", 32: "42", 128: "50, gate 36, refined 45", 256: "57, gate 38, refined 49"}
+    targets = {8: "34.5", 16: "38.5", 32: "42", 128: "50; gate 36, refined 45", 256: "57; gate 38, refined 49"}
     for k, target in targets.items():
         images = every if k <= 32 else few
         side = images.shape[1]

@@ -21,12 +21,13 @@ from nidcli.metrics import Meter, quality
 from nidcli.model import Level, Model
 from nidcli.problem import Design, Problem
 from nidcli.solvers import Adam, ConjugateGradient, Fista, Map, Omp, lambda_max
+from nidcli.solvers.common import finish
 
 SolverName = Literal["gate", "omp", "fista", "map", "adam"]
 RefinerName = Literal["cg", "adam"]
 FISTA_SHARE = 0.02  # of lambda_max: small, since the largest coefficients are kept and solved for again afterwards
 FISTA_STEPS = 100
-ADAM_STEPS, ADAM_RATE = 100, 0.005  # what the paper's baseline may take
+ADAM_STEPS, ADAM_RATE = 100, 0.01  # what the paper's baseline may take; the rate as a share of the coefficients' size
 WHOLE_PIXELS = 1 << 22  # a photo up to this many is rendered in one piece to be measured
 
 
@@ -48,21 +49,44 @@ def coder(model: Model, solver: SolverName, top_k: int, pooled: bool = True) -> 
         level: Level, cell: int, design: Design, target_MS: Tensor, images: int, init: SparseCode | None
     ) -> SparseCode:
         problem = Problem(design, target_MS, prior=level.prior(cell))
+        cells = max(1, target_MS.shape[1] // images)
+        k = budget(model, level, top_k, cells)
+        if k < 1:  # coarser levels have spent it all: a code of constants
+            index_SJ = torch.zeros(target_MS.shape[1], 1, dtype=torch.long, device=target_MS.device)
+            return finish(problem, index_SJ, target_MS.new_zeros(index_SJ.shape))
         if solver == "gate" and level is finest:
             assert model.gate is not None
-            return model.gate(problem, top_k)
+            return model.gate(problem, k)
         if solver in ("gate", "omp"):
-            pool = max(1, target_MS.shape[1] // images) if pooled else 1
-            return Omp(top_k, pool=pool).solve(problem).code
+            return Omp(k, pool=cells if pooled else 1).solve(problem).code
         if solver == "map":
-            return Map(top_k).solve(problem).code
+            return Map(k).solve(problem).code
         if solver == "fista":
             penalty = FISTA_SHARE * float(lambda_max(problem).median())
-            return Fista(penalty, FISTA_STEPS, k=top_k).solve(problem).code
-        guess = model.gate(problem, top_k) if model.gate is not None and level is finest else None
-        return Adam(ADAM_STEPS, ADAM_RATE, top_k).solve(problem, guess).code
+            return Fista(penalty, FISTA_STEPS, k=k).solve(problem).code
+        guess = model.gate(problem, k) if model.gate is not None and level is finest else None
+        return Adam(ADAM_STEPS, adam_rate(guess), k).solve(problem, guess).code
 
     return code
+
+
+def budget(model: Model, level: Level, top_k: int, cells: int) -> int:
+    """Coefficients that a cell of a level may have, so that all levels together keep to top_k a cell of the finest.
+
+    `cells` of the finest level share what the coarser ones, constants included, take from it.
+    """
+    if level is not model.level(-1):
+        return min(top_k, level.spec.top_k)
+    coarse = model.spec.levels[:-1]
+    spent = sum((min(top_k, each.top_k) + each.dictionary.channels) * each.cells**2 for each in coarse)
+    return top_k - -(-spent // cells)
+
+
+def adam_rate(guess: SparseCode | None) -> float:
+    """A step size for Adam: a share of the root-mean-square coefficient, of 0.5 where nothing is known of it."""
+    if guess is None or not bool((guess.value_SJ != 0).any()):
+        return ADAM_RATE * 0.5
+    return ADAM_RATE * float(guess.value_SJ[guess.value_SJ != 0].square().mean().sqrt())
 
 
 def refiner(solver: RefinerName, steps: int) -> Coder:
@@ -75,7 +99,7 @@ def refiner(solver: RefinerName, steps: int) -> Coder:
         problem = Problem(design, target_MS)
         if solver == "cg":
             return ConjugateGradient(steps).solve(problem, init).code
-        return Adam(steps, ADAM_RATE, init.index_SJ.shape[1]).solve(problem, init).code
+        return Adam(steps, adam_rate(init), init.index_SJ.shape[1]).solve(problem, init).code
 
     return code
 
