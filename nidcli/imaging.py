@@ -105,7 +105,9 @@ def _code_tiles(
             groups = [(0, tile.cell_S)] if level.spec.shared else [(int(c), c[None]) for c in tile.cell_S]
             for bank, cell_S in groups:
                 rows = torch.arange(len(tile.cell_S)) if level.spec.shared else (tile.cell_S == bank).nonzero()[:, 0]
-                weighted = samples_BSNC[:, rows] * tile.weight_N.sqrt().to(device)[:, None]
+                weighted = samples_BSNC if level.spec.shared else samples_BSNC[:, rows]
+                if not tile.alone:
+                    weighted = weighted * tile.weight_N.sqrt().to(device)[:, None]
                 target_MS = weighted.flatten(2).flatten(0, 1).T
                 place = (torch.arange(B)[:, None] * S + cell_S).flatten()
                 design = tile_design(level, tile, bank, device)

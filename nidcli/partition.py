@@ -90,6 +90,11 @@ class Tile:
         """Equal for tiles with equal coordinates and weights."""
         return self.coords_ND.numpy().tobytes() + self.weight_N.numpy().tobytes()
 
+    @property
+    def alone(self) -> bool:
+        """Whether each pixel belongs to one cell, with the whole weight."""
+        return bool((self.weight_N == 1).all())
+
     def bands(self, cells: int) -> Iterator[Tile]:
         """The same tile in runs of whole rows of at most `cells` cells (one row at least)."""
         (Y, _), (X, _) = self.row_YH.shape, self.column_XW.shape
@@ -123,7 +128,7 @@ class Tile:
     def _adjoining(self, images_BHWC: Tensor) -> bool:
         """Whether the cells of this tile are the whole image, side by side, each pixel in one of them."""
         (Y, H), (X, W) = self.row_YH.shape, self.column_XW.shape
-        return images_BHWC.shape[1:3] == (Y * H, X * W) and bool((self.weight_N == 1).all())
+        return images_BHWC.shape[1:3] == (Y * H, X * W) and self.alone
 
 
 @dataclass(frozen=True)
