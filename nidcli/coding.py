@@ -129,7 +129,7 @@ def measured(model: Model, codes: list[ImageCode], images_BHWC: Tensor) -> list[
     _, height, width, _ = images_BHWC.shape
     if height * width <= WHOLE_PIXELS:
         drawn = render_all(model, codes, width, height)
-        psnr, ssim = quality(drawn, as_float(images_BHWC))
+        psnr, ssim = quality(drawn, images_BHWC)
         return [Quality(float(p), float(s)) for p, s in zip(psnr, ssim, strict=True)]
     return [_measured_in_bands(model, code, image) for code, image in zip(codes, images_BHWC, strict=True)]
 
@@ -137,7 +137,7 @@ def measured(model: Model, codes: list[ImageCode], images_BHWC: Tensor) -> list[
 def _measured_in_bands(model: Model, code: ImageCode, image_HWC: Tensor) -> Quality:
     meter, top = Meter(), 0
     for band in render_bands(model, code, image_HWC.shape[1], image_HWC.shape[0]):
-        meter.add(band, as_float(image_HWC[top : top + len(band)]))
+        meter.add(band, image_HWC[top : top + len(band)])
         top += len(band)
     return Quality(meter.psnr, meter.ssim)
 
