@@ -67,6 +67,6 @@ def command(
 
     load = lambda item: load_photo(item.path, size)  # noqa: E731
     outcome = batch.run(
-        jobs, load, compute, console, size=16, key=lambda photo: (photo.pixels.shape, photo.pixels.dtype)
+        jobs, load, compute, console, size=32, key=lambda photo: (photo.pixels.shape, photo.pixels.dtype)
     )
     console.conclude(outcome, dictionary=artifact.name, device=device)
