@@ -52,10 +52,10 @@ def command(
     if run.dry_run:
         console.note(plan_note(artifact))
         console.conclude(batch.dry_run(jobs, console), dictionary=artifact.name, device=device)
-    code = coder(artifact.model, solver, k)
+    code, gated = coder(artifact.model, solver, k), solver == "gate"
 
     def compute(photos: list[Image]) -> list[Done]:
-        pixels, gated = [photo.pixels for photo in photos], solver == "gate"
+        pixels = [photo.pixels for photo in photos]
         codes, found = encode_photos(artifact.model, pixels, code, cells=side, own_sampling=gated)
         done = []
         for photo, image_code, quality in zip(photos, codes, found, strict=True):
@@ -67,6 +67,11 @@ def command(
 
     load = lambda item: load_photo(item.path, size)  # noqa: E731
     outcome = batch.run(
-        jobs, load, compute, console, size=32, key=lambda photo: (photo.pixels.shape, photo.pixels.dtype)
+        jobs,
+        load,
+        compute,
+        console,
+        size=32 if gated else 4,
+        key=lambda photo: (photo.pixels.shape, photo.pixels.dtype),
     )
     console.conclude(outcome, dictionary=artifact.name, device=device)
