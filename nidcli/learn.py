@@ -5,6 +5,7 @@
         experts    continuous functions fitted to the atoms                             (atoms.py, fitting.py)
         polish     codes solved, gradient through the experts                                    (polish.py)
     gate           trained on what the solver would answer                                        (gates.py)
+    encoder        trained on partial observations of the collection                   (encoder.py, observers.py)
 
 Batches are drawn by (seed, level, cell, batch) alone, and every stage starts from what the checkpoint holds: a resumed
 run ends where an uninterrupted one does.
@@ -14,48 +15,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from nidcli.atoms import Components, first_atoms, held_out_psnr, make_experts
-from nidcli.codes import SparseCode
+from nidcli.encoder import EncoderTraining
 from nidcli.engine import materialise
 from nidcli.errors import InputError, UsageError
 from nidcli.gate_training import train_gate
-from nidcli.model import Level, Model, ModelSpec
+from nidcli.learn_spec import LearnSpec
+from nidcli.model import Level, Model
+from nidcli.observers import Observations, observer
 from nidcli.online import OnlineDictionary, Pace
 from nidcli.operators import Sample
 from nidcli.polish import polish
-from nidcli.problem import DenseDesign, Design, Problem
+from nidcli.problem import DenseDesign
 from nidcli.progress import Place as Place
 from nidcli.progress import Progress as Progress
-from nidcli.sampling import CellSource, CellSpace, Collection
-from nidcli.solvers import Omp
+from nidcli.sampling import CellSource, CellSpace, Collection, omp_coder
 
 STATISTICS_CELLS = 65536  # cells from which the fine resolution and the prior are estimated
 SHOWN = 16  # held-out images that progress is measured on
 ATOMS_SHARE, POLISH_SHARE = 0.7, 0.8  # of a time limit, by the end of these stages
-
-
-@dataclass(frozen=True, kw_only=True)
-class LearnSpec:
-    """What a preset of `learn-dict` holds."""
-
-    model: ModelSpec = field(default_factory=ModelSpec)
-    size: int = 128  # training images are cut square and resized to this side
-    fine_pixels: int = 25  # samples a side of a finest cell where what lies between is learned (others alike); 0: none
-    steps: int = 600  # batches of online learning a bank
-    batch: int = 4096  # cells a batch
-    sparsity: tuple[int, ...] = (8, 12, 16)  # coefficients a cell while learning, in equal parts of the run
-    components: int = 320  # principal components in which atoms are learned
-    fit_steps: int = 2000  # descent of deeper trunks and own heads towards their atoms
-    polish_steps: int = 0
-    gate_steps: int = 400
-    flip: bool = True  # every second batch is mirrored
-    holdout: int = 0  # images kept out of learning, last by name; 0 is a twentieth, 200 at most
-    seed: int = 0
+LAST = ("gate", "encoder")  # stages after the last bank
+BEFORE_ENCODER = 0.6  # of the whole limit, where there is an encoder
 
 
 class Learner:
@@ -76,6 +60,7 @@ class Learner:
         self.model = Model(spec.model).to(device)
         self.place = Place()
         self.online: OnlineDictionary | None = None
+        self.training: EncoderTraining | None = None
         self._enter("atoms")
         self.began = time.monotonic()
 
@@ -85,7 +70,7 @@ class Learner:
         self.began = time.monotonic() - place.seconds
         if place.stage == "done":
             return
-        while place.stage != "gate" and place.level < len(levels):
+        while place.stage not in LAST and place.level < len(levels):
             while place.cell < len(self.level.banks):
                 if place.stage == "atoms":
                     yield from self._atoms()
@@ -95,16 +80,19 @@ class Learner:
                 self._enter("atoms")
             place.level, place.cell = place.level + 1, 0
         place.level = len(levels) - 1
-        if place.stage != "gate":
+        if place.stage not in LAST:
             self._enter("gate")
-        yield from self._gate()
+        if place.stage == "gate":
+            yield from self._gate()
+            self._enter("encoder")
+        yield from self._encoder()
         self._enter("done")
 
     def state(self) -> dict[str, Tensor]:
         """Tensors of a checkpoint: with `place`, all that `restore` needs. Later stages start from their start."""
         tensors = {f"model.{name}": tensor for name, tensor in self.entered.items()}
-        if self.online is not None:
-            tensors |= {f"online.{name}": tensor for name, tensor in self.online.state().items()}
+        for what, state in (("online", self.online), ("training", self.training)):
+            tensors |= {f"{what}.{name}": tensor for name, tensor in state.state().items()} if state else {}
         return tensors
 
     def restore(self, tensors: dict[str, Tensor], place: Place) -> None:
@@ -116,6 +104,9 @@ class Learner:
         if place.stage == "atoms" and online:
             self.online = OnlineDictionary(online["atoms"].to(self.device))
             self.online.restore({name: tensor.to(self.device) for name, tensor in online.items()}, place.step)
+        elif place.stage == "encoder" and self.model.encoder and (training := part("training.")):
+            self.training = EncoderTraining(self.model.encoder, self.spec.encoder_steps)
+            self.training.restore({name: tensor.to(self.device) for name, tensor in training.items()}, place.step)
         else:
             place.step = 0
 
@@ -125,7 +116,7 @@ class Learner:
         return self.model.level(self.place.level)
 
     def _enter(self, stage: str) -> None:
-        self.place.stage, self.place.step, self.online = stage, 0, None
+        self.place.stage, self.place.step, self.online, self.training = stage, 0, None, None
         self.entered = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
     def _progress(self, steps: int, psnr: float | None = None) -> Progress:
@@ -137,6 +128,8 @@ class Learner:
         """How much of a share of the time limit is gone; 0 without a limit. Banks share what there is."""
         if not self.limit:
             return 0.0
+        if self.model.encoder and self.place.stage != "encoder":
+            share *= BEFORE_ENCODER
         banks = [1 if level.shared else level.cells**2 for level in self.spec.model.levels]
         done = (sum(banks[: self.place.level]) + self.place.cell) / sum(banks)
         span = self.limit * share / sum(banks)
@@ -171,15 +164,13 @@ class Learner:
         cell = None if self.level.spec.shared else self.place.cell
         return source.batch(self._draw(batch), cell, flip, fine)
 
-    # ---- stages
-
     @property
     def _fine(self) -> int:
         return self.spec.fine_pixels * self.level.spec.pixels // self.spec.model.levels[-1].pixels
 
     def _source(self) -> CellSource:
-        spec = self.spec
-        return CellSource(self.collection, self.model, self.place.level, spec.size, self._fine, omp_coder, self.device)
+        place, size = self.place.level, self.spec.size
+        return CellSource(self.collection, self.model, place, size, self._fine, omp_coder, self.device)
 
     def _cells(self) -> CellSpace:
         return CellSpace.of(self.level.spec, self._fine, self.device)
@@ -241,9 +232,18 @@ class Learner:
             if self._spent(1.0) >= 1:
                 break
 
-
-def omp_coder(
-    level: Level, cell: int, design: Design, target_MS: Tensor, images: int, init: SparseCode | None
-) -> SparseCode:
-    """Codes of coarser levels while the next one is learned."""
-    return Omp(level.spec.top_k).solve(Problem(design, target_MS)).code
+    def _encoder(self) -> Iterator[Progress]:
+        encoder, spec = self.model.encoder, self.spec
+        if encoder is None:
+            return
+        drawn = Observations(
+            self.collection, observer(self.model), self.train, spec.size, spec.encoder_batch, spec.flip
+        )
+        self.training = self.training or EncoderTraining(encoder, spec.encoder_steps)
+        pairs = lambda step: drawn.pairs(step, self._generator(1 << 22 | step), self.device)  # noqa: E731
+        for _ in self.training.run(pairs):
+            self.place.step += 1
+            yield self._progress(spec.encoder_steps)
+            if self._spent(1.0) >= 1:
+                break
+        self.training.finish()

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from nidcli.dictionary import Dictionary, DictionarySpec
+from nidcli.encoder import Encoder, EncoderSpec
 from nidcli.errors import UsageError
 from nidcli.gates import CellGate, GateSpec
 from nidcli.partition import Partition, Tile, tiles
@@ -51,11 +53,12 @@ class LevelSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """Levels from coarse to fine; the gate answers for the finest."""
+    """Levels from coarse to fine; the gate answers for the finest, the encoder for the whole of a partial view."""
 
-    kind: str = "image"
+    kind: Literal["image", "ct", "sdf", "video"] = "image"
     levels: tuple[LevelSpec, ...] = field(default_factory=lambda: (LevelSpec(),))
     gate: GateSpec | None = None
+    encoder: EncoderSpec | None = None
 
 
 class Level(nn.Module):
@@ -105,6 +108,7 @@ class Model(nn.Module):
         self.spec = spec
         self.levels = nn.ModuleList(Level(level) for level in spec.levels)
         self.gate = CellGate(spec.gate, spec.levels[-1].orthonormal) if spec.gate else None
+        self.encoder = Encoder(spec.encoder) if spec.encoder else None
 
     def level(self, index: int) -> Level:
         """The level at an index, -1 the finest."""

@@ -34,21 +34,33 @@ def load_preset(name: str, cls: type[T]) -> T:
     return load_config(_folder() / f"{name}.yaml", cls)
 
 
+def kind_of(path: Path | str) -> str | None:
+    """The kind of signal that a preset's NAME or a configuration FILE is for, None where it does not say."""
+    plain = _read(_folder() / f"{path}.yaml" if path in preset_names() else path)
+    model = plain.get("model") if isinstance(plain, Mapping) else None
+    kind = model.get("kind") if isinstance(model, Mapping) else None
+    return kind if isinstance(kind, str) else None
+
+
 def load_config(path: Path | str, cls: type[T], base: T | None = None) -> T:
     """A configuration file as a `cls`; keys that it does not name are those of `base`, or else `cls`'s defaults.
 
     Raises UsageError naming the file and the key.
     """
+    plain = _read(path)
+    return from_plain(cls, plain if base is None else _merged(to_plain(base), plain), str(path), UsageError)
+
+
+def _read(path: Path | str) -> object:
     try:
         with open(path, encoding="utf-8") as file:
-            plain = yaml.load(file, _Loader)  # a SafeLoader: it makes plain values only
+            plain: object = yaml.load(file, _Loader)  # a SafeLoader: it makes plain values only
     except (OSError, UnicodeDecodeError) as wrong:
         reason = wrong.strerror if isinstance(wrong, OSError) and wrong.strerror else "it is not a text in UTF-8"
         raise UsageError(f"{path} cannot be read: {reason}.") from None
     except yaml.YAMLError as wrong:
         raise UsageError(f"{path} is not valid YAML: {' '.join(str(wrong).split())}.") from None
-    plain = {} if plain is None else plain
-    return from_plain(cls, plain if base is None else _merged(to_plain(base), plain), str(path), UsageError)
+    return {} if plain is None else plain
 
 
 def _folder() -> Path:

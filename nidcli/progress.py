@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nidcli.learn import LearnSpec
+    from nidcli.learn_spec import LearnSpec
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,17 @@ class Place:
 
 
 def total_steps(spec: LearnSpec) -> int:
-    """Steps of a whole run: those of every bank and of the gate."""
-    gate = spec.gate_steps if spec.model.gate else 0
-    return _banks(spec, len(spec.model.levels)) * (spec.steps + spec.polish_steps) + gate
+    """Steps of a whole run: those of every bank, of the gate and of the encoder."""
+    encoder = spec.encoder_steps if spec.model.encoder else 0
+    return _banks(spec, len(spec.model.levels)) * (spec.steps + spec.polish_steps) + _gate(spec) + encoder
 
 
 def steps_done(spec: LearnSpec, progress: Progress) -> int:
     """How many of `total_steps` are done."""
     bank = spec.steps + spec.polish_steps
-    if progress.stage == "gate":
-        return _banks(spec, len(spec.model.levels)) * bank + progress.step
+    if progress.stage in ("gate", "encoder"):
+        gate = _gate(spec) if progress.stage == "encoder" else 0
+        return _banks(spec, len(spec.model.levels)) * bank + gate + progress.step
     before = _banks(spec, progress.level) + progress.cell
     return before * bank + (spec.steps if progress.stage == "polish" else 0) + progress.step
 
@@ -52,6 +53,10 @@ def told(progress: Progress, heard: float) -> str:
     level = f", level {progress.level + 1}" if progress.level else ""
     judged = "" if math.isnan(heard) else f", held-out psnr {heard:.2f}"
     return f"{progress.stage} {progress.step}/{progress.steps}{level}{judged}"
+
+
+def _gate(spec: LearnSpec) -> int:
+    return spec.gate_steps if spec.model.gate else 0
 
 
 def _banks(spec: LearnSpec, levels: int) -> int:

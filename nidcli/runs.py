@@ -24,7 +24,8 @@ import safetensors.torch
 
 from nidcli.errors import ArtifactError, NidError, OutputError, UsageError
 from nidcli.files.atomic import cannot_write, make_folder, replacing
-from nidcli.learn import Learner, LearnSpec
+from nidcli.learn import Learner
+from nidcli.learn_spec import LearnSpec
 from nidcli.outcome import keys_of
 from nidcli.progress import Place, steps_done, told, total_steps
 from nidcli.structure import from_plain, to_plain

@@ -11,9 +11,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from nidcli.codes import ImageCode
+from nidcli.codes import ImageCode, SparseCode
 from nidcli.imaging import Coder, encode, render_all
-from nidcli.model import LevelSpec, Model
+from nidcli.model import Level, LevelSpec, Model
+from nidcli.problem import Design, Problem
+from nidcli.solvers import Omp
 
 
 class Collection(Protocol):
@@ -120,3 +122,10 @@ class CellSpace:
         """Columns of signals back to values: (M, K) -> (K, C, N)."""
         values_NCK = signals_MK.view(len(self.weight_N), self.channels, -1) / self.weight_N.sqrt()[:, None, None]
         return values_NCK.permute(2, 1, 0)
+
+
+def omp_coder(
+    level: Level, cell: int, design: Design, target_MS: Tensor, images: int, init: SparseCode | None
+) -> SparseCode:
+    """Codes of coarser levels while the next one is learned."""
+    return Omp(level.spec.top_k).solve(Problem(design, target_MS)).code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -12,14 +12,16 @@ import torch
 
 from nidcli.artifacts import Metadata, Metric, Provenance, save_model
 from nidcli.errors import UsageError
+from nidcli.files.collections import PhotoCollection, open_collection
 from nidcli.gates import GateSpec
 from nidcli.imaging import encode, render
-from nidcli.learn import Learner, LearnSpec, omp_coder
+from nidcli.learn import Learner
+from nidcli.learn_spec import LearnSpec
 from nidcli.metrics import psnr
 from nidcli.model import LevelSpec, Model
 from nidcli.progress import total_steps
 from nidcli.report import rank
-from nidcli.sampling import Collection
+from nidcli.sampling import Collection, omp_coder
 
 JUDGED = 32  # held-out photos on which the finished dictionary is measured
 TOGETHER = 8  # of them coded at once
@@ -106,6 +108,19 @@ def adjusted(preset: Preset, changes: Changes) -> Preset:
     levels = tuple(_coded(level, c.top_k) for level in (*coarse, finest))
     gate = spec.model.gate if c.gate is None else None if c.gate == "none" else spec.model.gate or GateSpec()
     return replace(spec, model=replace(spec.model, levels=levels, gate=_fitting(gate, levels[-1])))
+
+
+def open_data(
+    data: Sequence[str], spec: Preset, *, recursive: bool, files_from: Path | None, warn: Callable[[str], None]
+) -> PhotoCollection:
+    """The photos to learn from."""
+    channels = spec.model.levels[0].dictionary.channels
+    return open_collection(data, channels, recursive=recursive, files_from=files_from, warn=warn)
+
+
+def learner(spec: Preset, collection: Collection, device: str, limit: float | None) -> Learner:
+    """What learns the dictionary."""
+    return Learner(spec.learn, collection, device, limit)
 
 
 def plan(learner: Learner, budget: int) -> Plan:

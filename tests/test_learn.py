@@ -17,9 +17,11 @@ from nidcli.errors import InputError, UsageError
 from nidcli.gates import GateSpec
 from nidcli.grid import image_coords
 from nidcli.imaging import encode, render
-from nidcli.learn import Learner, LearnSpec, omp_coder
+from nidcli.learn import Learner
+from nidcli.learn_spec import LearnSpec
 from nidcli.model import LevelSpec, ModelSpec
 from nidcli.progress import Progress
+from nidcli.sampling import omp_coder
 
 
 @dataclass(frozen=True)

@@ -45,24 +45,21 @@ def command(
     if output.suffix.lower() != ".nid":
         raise UsageError(f"-o {output} does not end in .nid; name a file such as {output.stem or 'my'}.nid.")
     from nidcli.files.atomic import make_folder
-    from nidcli.files.collections import BUDGET, open_collection
-    from nidcli.learn import Learner
+    from nidcli.files.collections import BUDGET
     from nidcli.outcome import Item, Outcome
     from nidcli.runs import RunFolder, drive
-    from nidcli.training import plan, save
 
-    spec, limit, folder = learn.spec(), learn.seconds(), run or output.with_suffix(".run")
+    (taught, spec), limit, folder = learn.read(), learn.seconds(), run or output.with_suffix(".run")
     running = RunFolder.of(folder, spec.learn, "")
     if output.exists() and not overwrite and not running.checkpoint.exists():
         if not resume:
             raise OutputError(f"{output} exists already; give --overwrite.")
         console.conclude(Outcome((Item(name, str(output), skipped=True),)))
     place = RunOptions(device=device, threads=threads, seed=spec.seed).start()
-    channels = spec.model.levels[0].dictionary.channels
-    photos = open_collection(data or (), channels, recursive=recursive, files_from=files_from, warn=console.note)
-    learner = Learner(spec.learn, photos, place, limit)
+    photos = taught.open_data(data or (), spec, recursive=recursive, files_from=files_from, warn=console.note)
+    learner = taught.learner(spec, photos, place, limit)
     if dry_run:
-        item = Item(name, str(output), report=plan(learner, BUDGET), planned=True)
+        item = Item(name, str(output), report=taught.plan(learner, BUDGET), planned=True)
         console.item(item)
         console.conclude(Outcome((item,)), device=place)
     make_folder(output.parent, probe=True)
@@ -73,7 +70,7 @@ def command(
     if spec.data_licence and learn.licence is None:
         console.note(f"Licence recorded for the photos, unless --licence says otherwise: {spec.data_licence}")
     drive(learner, running, console.progress)
-    learned = save(output, learner, spec, learn.command(), photos.digest)
+    learned = taught.save(output, learner, spec, learn.command(), photos.digest)
     running.finish(learned)
     item = Item(name, str(output), time.perf_counter() - start, learned, output.stat().st_size)
     console.item(item)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from nidcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from nidcli.training import Changes, Preset
+    from nidcli.kinds import Teaching
 
 _WHAT, _TERMS = "Dictionary", ("licence", "attribution")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -35,9 +35,9 @@ _SEED = typer.Option("--seed", rich_help_panel=_WHAT, help="Equal seeds give equ
 
 @dataclass(frozen=True)
 class LearnOptions:
-    preset: Annotated[str, _text("--preset", "NAME", "A named set of values.")] = "image"
+    preset: Annotated[str | None, _text("--preset", "NAME", "A named set of values; by default the kind's.")] = None
     config: Annotated[Path | None, _text("--config", "FILE.yaml", "The preset's keys with values that win.")] = None
-    kind: Annotated[Literal["image"], typer.Option("--kind", rich_help_panel=_WHAT, help="Of signals.")] = "image"
+    kind: Annotated[str | None, _text("--kind", "image", "Of signals; by default the preset's.")] = None
     method: Annotated[Literal["solve"], typer.Option("--method", rich_help_panel=_WHAT, help="To learn.")] = "solve"
     experts: Annotated[int | None, _whole("--experts", "Experts of the (finest) level.", 2)] = None
     top_k: Annotated[int | None, _whole("--top-k", "Coefficients a cell, unless asked otherwise later.")] = None
@@ -52,16 +52,13 @@ class LearnOptions:
     licence: Annotated[str | None, _text("--licence", "TEXT", "Of the photos; the dictionary records it.")] = None
     attribution: Annotated[str | None, _text("--attribution", "TEXT", "Whose the photos are, likewise.")] = None
 
-    def spec(self) -> Preset:
-        """The preset, the configuration file above it, and the flags above both."""
-        from nidcli.presets import load_config, load_preset
-        from nidcli.training import Changes, Preset, adjusted
+    def read(self) -> tuple[Teaching, Any]:
+        """Who teaches; and the preset, the configuration file above it, and the flags above both."""
+        from nidcli.kinds import prepare
+        from nidcli.training import Changes
 
-        preset = load_preset(self.preset, Preset)
-        if self.config is not None:
-            preset = load_config(self.config, Preset, preset)
         changes: Changes = Changes(**{field.name: getattr(self, field.name) for field in fields(Changes)})
-        return adjusted(preset, changes)
+        return prepare(self.kind, self.preset, self.config, changes)
 
     def command(self) -> str:
         """The command line as the dictionary records it: what shapes the result, no paths."""

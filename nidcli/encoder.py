@@ -1,0 +1,147 @@
+"""The gate that sees the whole: a small U-Net over a partial observation (Ronneberger, Fischer and Brox 2015).
+
+It looks at everything that was measured at once (the posterior mean of a masked photo with its mask, a back-projection,
+an enlarged small photo) and says what the whole looks like; the analysis of that by the dictionary is a code for every
+cell, the mean of the prior with which the solver makes the answer agree with the data. The first channels of what it
+sees are a first estimate, to which it adds what that misses: untrained it changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSpec:
+    """Size of the encoder. inputs : channels it sees, of which the first `channels` are the first estimate."""
+
+    inputs: int
+    channels: int
+    width: int = 32  # channels at full resolution, doubled at every halving up to four times as many
+    depth: int = 4  # halvings
+    blocks: int = 1  # residual blocks at each resolution, down and up
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.GroupNorm(min(8, width), width),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x + self.body(x)
+        return y
+
+
+class Encoder(nn.Module):
+    """(B, inputs, H, W) -> (B, channels, H, W), any H and W."""
+
+    def __init__(self, spec: EncoderSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        widths = [spec.width * min(4, 2**d) for d in range(spec.depth + 1)]
+        blocks = lambda width: nn.Sequential(*(_Block(width) for _ in range(spec.blocks)))  # noqa: E731
+        self.stem = nn.Conv2d(spec.inputs, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(blocks(width) for width in widths)
+        self.halve = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
+        self.merge = nn.ModuleList(nn.Conv2d(a + b, a, 1) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(blocks(width) for width in widths[:-1])
+        self.head = nn.Conv2d(widths[0], spec.channels, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        assert self.head.bias is not None
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, seen_BIHW: Tensor) -> Tensor:
+        height, width = seen_BIHW.shape[2:]
+        unit = 2**self.spec.depth
+        x = nn.functional.pad(seen_BIHW, (0, -width % unit, 0, -height % unit), mode="replicate")
+        x, skips = self.stem(x), []
+        for number, block in enumerate(self.down):
+            x = block(x)
+            if number < self.spec.depth:
+                skips.append(x)
+                x = self.halve[number](x)
+        for number in reversed(range(self.spec.depth)):
+            x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+            x = self.up[number](self.merge[number](torch.cat([skips[number], x], 1)))
+        correction_BCHW = self.head(x)[:, :, :height, :width].to(seen_BIHW.dtype)
+        return seen_BIHW[:, : self.spec.channels] + correction_BCHW
+
+
+class EncoderTraining:
+    """Descent on the squared error of what the encoder says of observations; what is kept is an average of its steps.
+
+    pairs(step) gives (B, inputs, H, W) observations and (B, channels, H, W) truths. The average of the weights is that
+    of Polyak and Juditsky (1992), exponentially weighted; the rate falls as a cosine.
+    """
+
+    def __init__(self, encoder: Encoder, steps: int, rate: float = 2e-3, average: float = 0.998) -> None:
+        self.encoder, self.steps, self.average = encoder, steps, average
+        self.optimizer = torch.optim.AdamW(encoder.parameters(), lr=rate, weight_decay=1e-4, betas=(0.9, 0.99))
+        self.rate = rate
+        self.mean = {name: p.detach().clone() for name, p in encoder.named_parameters()}
+        self.step = 0
+
+    def run(self, pairs: Callable[[int], tuple[Tensor, Tensor]]) -> Iterator[float]:
+        """Yields the loss of every step that is left; the caller calls `finish`."""
+        parameters = dict(self.encoder.named_parameters())
+        device = next(iter(parameters.values())).device.type
+        self.encoder.train().requires_grad_(True)
+        while self.step < self.steps:
+            seen_BIHW, truth_BCHW = pairs(self.step)
+            with torch.autocast(device, torch.bfloat16):
+                guess_BCHW = self.encoder(seen_BIHW.contiguous(memory_format=torch.channels_last))
+            loss = (guess_BCHW.float() - truth_BCHW).square().mean()
+            self.optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.encoder.parameters(), 1.0)
+            for group in self.optimizer.param_groups:
+                warm = min(1.0, (self.step + 1) / max(1.0, 0.05 * self.steps))
+                group["lr"] = self.rate * warm * (1 + math.cos(math.pi * self.step / self.steps)) / 2
+            self.optimizer.step()
+            self.step += 1
+            weight = min(self.average, self.step / (self.step + 10))
+            with torch.no_grad():
+                for name, mean in self.mean.items():
+                    mean.lerp_(parameters[name], 1 - weight)
+            yield loss.item()
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """The encoder takes the averaged weights."""
+        for name, parameter in self.encoder.named_parameters():
+            parameter.copy_(self.mean[name])
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors of a checkpoint."""
+        state = self.optimizer.state_dict()["state"]
+        moments = {f"moment.{i}.{key}": value for i, slot in state.items() for key, value in slot.items()}
+        weights = {f"weight.{name}": p.detach().clone() for name, p in self.encoder.named_parameters()}
+        return moments | weights | {f"mean.{name}": value.clone() for name, value in self.mean.items()}
+
+    def restore(self, tensors: dict[str, Tensor], step: int) -> None:
+        """Go on from a checkpoint at `step`."""
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "moment":
+                index, _, key = rest.partition(".")
+                moments.setdefault(int(index), {})[key] = tensor
+        with torch.no_grad():
+            for name, parameter in self.encoder.named_parameters():
+                parameter.copy_(tensors[f"weight.{name}"])
+                self.mean[name] = tensors[f"mean.{name}"].clone().to(parameter)
+        plain = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({"state": moments, "param_groups": plain["param_groups"]})
+        self.step = step

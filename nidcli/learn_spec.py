@@ -1,0 +1,28 @@
+"""What a preset of `learn-dict` holds: how to learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nidcli.model import ModelSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnSpec:
+    """What a preset of `learn-dict` holds."""
+
+    model: ModelSpec = field(default_factory=ModelSpec)
+    size: int = 128  # training images are cut square and resized to this side
+    fine_pixels: int = 25  # samples a side of a finest cell where what lies between is learned (others alike); 0: none
+    steps: int = 600  # batches of online learning a bank
+    batch: int = 4096  # cells a batch
+    sparsity: tuple[int, ...] = (8, 12, 16)  # coefficients a cell while learning, in equal parts of the run
+    components: int = 320  # principal components in which atoms are learned
+    fit_steps: int = 2000  # descent of deeper trunks and own heads towards their atoms
+    polish_steps: int = 0
+    gate_steps: int = 400
+    encoder_steps: int = 2000
+    encoder_batch: int = 16  # images a step
+    flip: bool = True  # every second batch is mirrored
+    holdout: int = 0  # images kept out of learning, last by name; 0 is a twentieth, 200 at most
+    seed: int = 0

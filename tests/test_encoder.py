@@ -1,0 +1,89 @@
+"""The gate that sees the whole: what it learns, and that it goes on from a checkpoint as if nothing had happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from nidcli.encoder import Encoder, EncoderSpec, EncoderTraining
+from nidcli.errors import UsageError
+from nidcli.model import Model, ModelSpec
+from nidcli.observers import Observations, observer
+
+SPEC = EncoderSpec(inputs=2, channels=1, width=8, depth=2)
+
+
+def encoder(seed: int = 0) -> Encoder:
+    torch.manual_seed(seed)
+    return Encoder(SPEC)
+
+
+def brighter(step: int) -> tuple[Tensor, Tensor]:
+    """The truth is what is seen, plus a third where the second channel says so."""
+    chance = torch.Generator().manual_seed(step)
+    seen = torch.rand(4, 2, 12, 12, generator=chance)
+    return seen, seen[:, :1] + (seen[:, 1:] > 0.5) / 3
+
+
+def error(net: Encoder, pairs: Callable[[int], tuple[Tensor, Tensor]] = brighter) -> float:
+    seen, truth = pairs(1 << 20)
+    with torch.no_grad():
+        return float((net(seen) - truth).square().mean())
+
+
+@pytest.mark.parametrize("size", [(16, 16), (13, 7), (1, 30)])
+def test_untrained_it_answers_with_the_first_estimate_at_any_size(size: tuple[int, int]):
+    seen = torch.rand(2, 2, *size)
+    assert torch.equal(encoder()(seen), seen[:, :1])
+
+
+def test_it_learns_what_the_estimate_misses():
+    net = encoder()
+    before, training = error(net), EncoderTraining(net, 60, rate=1e-2, average=0.9)
+    assert len(list(training.run(brighter))) == 60
+    training.finish()
+    assert error(net) < before / 4
+
+
+def test_a_restored_training_ends_where_an_uninterrupted_one_does():
+    whole = EncoderTraining(encoder(), 8)
+    list(whole.run(brighter))
+    whole.finish()
+
+    first = EncoderTraining(encoder(), 8)
+    steps = first.run(brighter)
+    for _ in range(3):
+        next(steps)
+    saved = {name: tensor.clone() for name, tensor in first.state().items()}
+    second = EncoderTraining(encoder(seed=1), 8)
+    second.restore(saved, 3)
+    assert len(list(second.run(brighter))) == 5
+    second.finish()
+    for name, parameter in whole.encoder.named_parameters():
+        assert torch.equal(parameter, second.encoder.get_parameter(name)), name
+
+
+def test_observations_are_batches_of_training_images_every_second_mirrored():
+    class Ramps:
+        def __len__(self) -> int:
+            return 5
+
+        def image(self, index: int, side: int) -> Tensor:
+            return (index + torch.linspace(0, 0.9, side)).expand(side, side)[:, :, None]
+
+    def both(images: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+        return images.permute(0, 3, 1, 2), images.permute(0, 3, 1, 2)
+
+    drawn = Observations(Ramps(), both, train=3, size=4, batch=3, flip=True)
+    for step in (0, 1):
+        seen, _ = drawn.pairs(step, torch.Generator().manual_seed(7), "cpu")
+        assert sorted(seen.amin((1, 2, 3)).tolist()) == [0, 1, 2]
+        assert bool((seen[:, 0, 0, 0] > seen[:, 0, 0, -1]).all()) == (step == 1)
+
+
+def test_a_kind_without_observations_is_refused():
+    with pytest.raises(UsageError, match="kind video have no encoder"):
+        observer(Model(ModelSpec(kind="video")))
