@@ -26,7 +26,7 @@ def train_gate(
 ) -> Iterator[float]:
     """Yields the loss of every step. `batch(step)` gives signals (M, S); `held_MS` decides what is kept."""
     coords = coordinates(design, gate.basis, gate.spec.components)
-    if not gate.spec.rounds or not len(coords.learned_LB):
+    if not gate.spec.rounds or not len(coords.learned_LG):
         return
     optimizer = torch.optim.Adam(gate.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))

@@ -42,17 +42,20 @@ class GateSpec:
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
-    """A design seen from its basis: analysis_BM gives coordinates, of which learned_LB are those of learned experts.
+    """A design seen from its basis: analysis_BM gives coordinates, of which learned_LG are the first of learned experts.
 
+    half_LL : products of learned experts in G components, in half precision; what these leave out counts as unlike.
     Stored in half precision the basis is orthonormal to three digits only; its pseudoinverse makes up for the rest.
     """
 
     analysis_BM: Tensor
-    learned_LB: Tensor
     learned_LG: Tensor
+    half_LG: Tensor
     half_GL: Tensor
 
 
+GROUP = 16  # experts of which one at most is a candidate: choosing among groups is much faster
+TOGETHER = 512  # cells: their candidates stay in the cache
 ROUNDING = 1e-5  # of a coefficient, for values in 0 ... 1: a hundredth of a grey level at most
 _coordinates: WeakKeyDictionary[DenseDesign, dict[tuple[int, int], Coordinates]] = WeakKeyDictionary()
 
@@ -63,10 +66,10 @@ def coordinates(design: DenseDesign, basis: int, components: int) -> Coordinates
     if (basis, components) not in known:
         basis_BM = design.unit_KM[:basis].double()
         analysis_BM = torch.linalg.solve(basis_BM @ basis_BM.T, basis_BM).float()
-        learned_LB = design.unit_KM[basis:] @ analysis_BM.T
-        learned_LG = learned_LB[:, :components].contiguous()
-        half_GL = learned_LG.T.contiguous().bfloat16()
-        known[basis, components] = Coordinates(analysis_BM, learned_LB, learned_LG, half_GL)
+        learned_LG = design.unit_KM[basis:] @ analysis_BM[:components].T
+        half_LG = learned_LG.bfloat16()
+        half_GL = half_LG.T.contiguous()
+        known[basis, components] = Coordinates(analysis_BM, learned_LG, half_LG, half_GL)
     return known[basis, components]
 
 
@@ -75,16 +78,31 @@ def _rows(matrix_LB: Tensor, index_SJ: Tensor) -> Tensor:
     return matrix_LB.index_select(0, index_SJ.flatten()).view(*index_SJ.shape, -1)
 
 
-def compete(rows_STG: Tensor, left_SG: Tensor, picks: int) -> Tensor:
+def loudest(score_SL: Tensor, number: int) -> Tensor:
+    """(S, number) experts of large score, one of a group of GROUP at most: faster than the largest of all.
+
+    Experts that do not fill a place in every group, fewer than there are groups, are no candidates.
+    """
+    S, L = score_SL.shape
+    groups = L // GROUP
+    if groups < number:
+        return score_SL.topk(number, 1, sorted=False).indices
+    grouped_SPN = score_SL[:, : GROUP * groups].view(S, GROUP, groups)
+    group_ST = grouped_SPN.amax(1).topk(number, 1, sorted=False).indices
+    member_ST = grouped_SPN.gather(2, group_ST[:, None].expand(-1, GROUP, -1)).argmax(1)
+    return member_ST * groups + group_ST
+
+
+def compete(gram_STT: Tensor, answer_ST: Tensor, picks: int) -> Tensor:
     """(S, picks) candidates, by matching pursuit with orthogonalisation among T candidates: all in their T x T Gram.
 
-    Candidates have unit norm; the parts of them that G components leave out count as unlike each other.
+    answer_ST : their products with what is left. Candidates have unit norm; the parts of them that G components leave
+    out count as unlike each other.
     """
-    gram_STT = rows_STG @ rows_STG.mT
+    gram_STT = gram_STT.clone()
     gram_STT.diagonal(dim1=1, dim2=2).fill_(1)
-    answer_ST = (rows_STG @ left_SG[:, :, None])[:, :, 0]
     norm_ST = torch.ones_like(answer_ST)  # squared norms of what is new in each candidate
-    everyone = torch.arange(len(rows_STG), device=rows_STG.device)
+    everyone = torch.arange(len(answer_ST), device=answer_ST.device)
     chosen: list[Tensor] = []
     for _ in range(picks):
         gain_ST = answer_ST.square() / norm_ST.clamp_min(1e-3)
@@ -120,18 +138,21 @@ class CellGate(nn.Module):
 
     def scores(self, number: int, left_SG: Tensor, coords: Coordinates) -> Tensor:
         """(S, L): how loudly each learned expert answers to what is left, in a round."""
-        asked_SG = left_SG + self.nets[number](left_SG)
         if torch.is_grad_enabled():
-            return (asked_SG @ coords.learned_LG.T).abs()
-        return (asked_SG.bfloat16() @ coords.half_GL).abs_()
+            return ((left_SG + self.nets[number](left_SG)) @ coords.learned_LG.T).abs()
+        with torch.autocast(left_SG.device.type, torch.bfloat16):
+            return ((left_SG + self.nets[number](left_SG)) @ coords.half_GL).float().abs_()
 
     def pick(
         self, number: int, code_SG: Tensor, left_SG: Tensor, coords: Coordinates, taken_SJ: Tensor, picks: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One round: picks so far and new (S, J), their values (S, J), and what is left (S, G)."""
         score_SL = self.scores(number, left_SG, coords).scatter_(1, taken_SJ, -1)
-        candidate_ST = score_SL.topk(min(self.spec.candidates, score_SL.shape[1]), 1, sorted=False).indices
-        chosen_SJ = compete(_rows(coords.learned_LG, candidate_ST), left_SG, picks)
+        candidate_ST = loudest(score_SL, min(self.spec.candidates, score_SL.shape[1]))
+        # The products of candidates with each other and with what is left decide which are picked, no more.
+        rows_STG = _rows(coords.half_LG, candidate_ST)
+        answer_ST = (rows_STG @ left_SG.to(rows_STG.dtype)[:, :, None])[:, :, 0].float()
+        chosen_SJ = compete((rows_STG @ rows_STG.mT).float(), answer_ST, picks)
         taken_SJ = torch.cat([taken_SJ, candidate_ST.gather(1, chosen_SJ)], 1)
         rows_SJG = _rows(coords.learned_LG, taken_SJ)
         gram_SJJ = rows_SJG @ rows_SJG.mT
@@ -147,19 +168,25 @@ class CellGate(nn.Module):
         if not isinstance(design, DenseDesign) or not self.basis:
             raise UsageError("This dictionary has no orthonormal experts for a gate; use --solver omp.")
         coords = coordinates(design, self.basis, self.spec.components)
-        # The analysis does not see constants, so the target need not be projected; what rounding leaves of them goes.
-        code_SB = nn.functional.hardshrink(problem.target_MS.T.float() @ coords.analysis_BM.T, ROUNDING)
         rounds = self.spec.rounds
         picks = min(self.spec.picks, k // (2 * rounds)) if rounds and k <= self.spec.sparse else 0
+        picks = picks if len(coords.learned_LG) >= rounds * self.spec.candidates else 0
+        # Where learned experts are picked, what the network does not see is too small to be among the k largest.
+        analysis_BM = coords.analysis_BM[: self.seen] if picks else coords.analysis_BM
+        # The analysis does not see constants, so the target need not be projected; what rounding leaves of them goes.
+        code_SB = nn.functional.hardshrink(problem.target_MS.T.float() @ analysis_BM.T, ROUNDING)
+        parts = [self._chosen(part_SB, coords, k, picks) for part_SB in code_SB.split(TOGETHER)]
+        index_SJ, value_SJ = (torch.cat(part) for part in zip(*parts, strict=True))
+        return finish(problem, index_SJ, value_SJ * problem.unit.scale_K[index_SJ])
+
+    def _chosen(self, code_SB: Tensor, coords: Coordinates, k: int, picks: int) -> tuple[Tensor, Tensor]:
+        """At most k experts of some cells and their coefficients, for atoms of unit norm: (S, J) each."""
         index_SJ = torch.zeros(len(code_SB), 0, dtype=torch.long, device=code_SB.device)
         value_SJ = code_SB[:, :0]
-        if picks and len(coords.learned_LB) >= rounds * self.spec.candidates:
-            code_SG = left_SG = code_SB[:, : coords.learned_LG.shape[1]]
-            for number in range(rounds):
-                index_SJ, value_SJ, left_SG = self.pick(number, code_SG, left_SG, coords, index_SJ, picks)
-            code_SB = code_SB - (value_SJ[:, None, :] @ _rows(coords.learned_LB, index_SJ))[:, 0]
+        if picks:
+            whole_SG = code_SB
+            for number in range(self.spec.rounds):
+                index_SJ, value_SJ, code_SB = self.pick(number, whole_SG, code_SB, coords, index_SJ, picks)
             index_SJ = index_SJ + self.basis
-        rest_SJ = code_SB.abs().topk(min(k - index_SJ.shape[1], self.basis), 1, sorted=False).indices
-        index_SJ = torch.cat([index_SJ, rest_SJ], 1)
-        value_SJ = torch.cat([value_SJ, code_SB.gather(1, rest_SJ)], 1)
-        return finish(problem, index_SJ, value_SJ * problem.unit.scale_K[index_SJ])
+        rest_SJ = code_SB.abs().topk(min(k - index_SJ.shape[1], code_SB.shape[1]), 1, sorted=False).indices
+        return torch.cat([index_SJ, rest_SJ], 1), torch.cat([value_SJ, code_SB.gather(1, rest_SJ)], 1)

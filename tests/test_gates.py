@@ -13,7 +13,7 @@ from nidcli.dictionary import Dictionary, DictionarySpec
 from nidcli.engine import MatrixFreeDesign
 from nidcli.errors import UsageError
 from nidcli.gate_training import train_gate
-from nidcli.gates import CellGate, GateSpec, compete, coordinates
+from nidcli.gates import GROUP, CellGate, GateSpec, compete, coordinates, loudest
 from nidcli.operators import Sample
 from nidcli.problem import DenseDesign, Problem
 
@@ -72,20 +72,47 @@ def textbook(rows_TG: Tensor, left_G: Tensor, picks: int) -> list[int]:
     return chosen
 
 
+# ---- candidates
+
+
+def test_candidates_are_different_and_the_loudest_of_their_groups():
+    score_SL = normal(20, 100, seed=5).abs()
+    found_ST = loudest(score_SL, 5)
+    groups = 100 // GROUP
+    for score_L, found_T in zip(score_SL, found_ST, strict=True):
+        best = score_L[: GROUP * groups].view(GROUP, groups).amax(0).topk(5).values
+        assert sorted(score_L[found_T].tolist()) == sorted(best.tolist())
+        assert len(set((found_T % groups).tolist())) == 5 and int(score_L.argmax()) in {
+            *found_T.tolist(),
+            96,
+            97,
+            98,
+            99,
+        }
+
+
+def test_few_experts_are_all_candidates():
+    assert set(loudest(normal(1, 9, seed=6).abs(), 9)[0].tolist()) == set(range(9))
+
+
 # ---- competing
+
+
+def among(rows_STG: Tensor, left_SG: Tensor, picks: int) -> Tensor:
+    return compete(rows_STG @ rows_STG.mT, (rows_STG @ left_SG[:, :, None])[:, :, 0], picks)
 
 
 @pytest.mark.parametrize("picks", [1, 2, 5])
 def test_candidates_of_unit_norm_compete_as_in_the_textbook(picks):
     rows_STG, left_SG = unit(normal(30, 9, 12, seed=3)), normal(30, 12, seed=4)
-    chosen_SJ = compete(rows_STG, left_SG, picks)
+    chosen_SJ = among(rows_STG, left_SG, picks)
     for s in range(30):
         assert chosen_SJ[s].tolist() == textbook(rows_STG[s], left_SG[s], picks)
 
 
 def test_candidates_that_are_seen_in_part_compete_as_if_the_rest_of_each_were_its_own():
     rows_STG, left_SG = unit(normal(30, 9, 24, seed=3))[:, :, :12], normal(30, 12, seed=4)
-    chosen_SJ = compete(rows_STG, left_SG, 4)
+    chosen_SJ = among(rows_STG, left_SG, 4)
     unseen_ST = (1 - rows_STG.square().sum(2)).sqrt()
     whole_STX = torch.cat([rows_STG, torch.diag_embed(unseen_ST)], 2)
     for s in range(30):
@@ -93,15 +120,16 @@ def test_candidates_that_are_seen_in_part_compete_as_if_the_rest_of_each_were_it
 
 
 def test_competing_leaves_its_arguments_alone():
-    rows_STG, left_SG = unit(normal(5, 9, 12, seed=3)), normal(5, 12, seed=4)
-    kept = rows_STG.clone(), left_SG.clone()
-    compete(rows_STG, left_SG, 3)
-    assert torch.equal(rows_STG, kept[0]) and torch.equal(left_SG, kept[1])
+    rows_STG = unit(normal(5, 9, 12, seed=3))
+    gram_STT, answer_ST = rows_STG @ rows_STG.mT, normal(5, 9, seed=4)
+    kept = gram_STT.clone(), answer_ST.clone()
+    compete(gram_STT, answer_ST, 3)
+    assert torch.equal(gram_STT, kept[0]) and torch.equal(answer_ST, kept[1])
 
 
 def test_picks_never_repeat_among_candidates_that_are_all_alike():
     rows_STG = unit(normal(4, 1, 12, seed=3)).repeat(1, 6, 1)
-    for chosen_J in compete(rows_STG, normal(4, 12, seed=4), 3):
+    for chosen_J in among(rows_STG, normal(4, 12, seed=4), 3):
         assert len(set(chosen_J.tolist())) == 3
 
 
