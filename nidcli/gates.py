@@ -42,9 +42,8 @@ class GateSpec:
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
-    """A design seen from its basis: analysis_BM gives coordinates, of which learned_LG are the first of learned experts.
+    """A design seen from its basis: analysis_BM gives coordinates, learned_LG the first ones of learned experts.
 
-    half_LL : products of learned experts in G components, in half precision; what these leave out counts as unlike.
     Stored in half precision the basis is orthonormal to three digits only; its pseudoinverse makes up for the rest.
     """
 
@@ -54,8 +53,8 @@ class Coordinates:
     half_GL: Tensor
 
 
-GROUP = 16  # experts of which one at most is a candidate: choosing among groups is much faster
 TOGETHER = 512  # cells: their candidates stay in the cache
+NEARLY = 2**-7  # above the rounding of half precision, which would make their products indefinite
 ROUNDING = 1e-5  # of a coefficient, for values in 0 ... 1: a hundredth of a grey level at most
 _coordinates: WeakKeyDictionary[DenseDesign, dict[tuple[int, int], Coordinates]] = WeakKeyDictionary()
 
@@ -76,21 +75,6 @@ def coordinates(design: DenseDesign, basis: int, components: int) -> Coordinates
 def _rows(matrix_LB: Tensor, index_SJ: Tensor) -> Tensor:
     """(S, J, B) rows of a matrix."""
     return matrix_LB.index_select(0, index_SJ.flatten()).view(*index_SJ.shape, -1)
-
-
-def loudest(score_SL: Tensor, number: int) -> Tensor:
-    """(S, number) experts of large score, one of a group of GROUP at most: faster than the largest of all.
-
-    Experts that do not fill a place in every group, fewer than there are groups, are no candidates.
-    """
-    S, L = score_SL.shape
-    groups = L // GROUP
-    if groups < number:
-        return score_SL.topk(number, 1, sorted=False).indices
-    grouped_SPN = score_SL[:, : GROUP * groups].view(S, GROUP, groups)
-    group_ST = grouped_SPN.amax(1).topk(number, 1, sorted=False).indices
-    member_ST = grouped_SPN.gather(2, group_ST[:, None].expand(-1, GROUP, -1)).argmax(1)
-    return member_ST * groups + group_ST
 
 
 def compete(gram_STT: Tensor, answer_ST: Tensor, picks: int) -> Tensor:
@@ -141,25 +125,27 @@ class CellGate(nn.Module):
         if torch.is_grad_enabled():
             return ((left_SG + self.nets[number](left_SG)) @ coords.learned_LG.T).abs()
         with torch.autocast(left_SG.device.type, torch.bfloat16):
-            return ((left_SG + self.nets[number](left_SG)) @ coords.half_GL).float().abs_()
+            return ((left_SG + self.nets[number](left_SG)) @ coords.half_GL).abs_()
 
     def pick(
         self, number: int, code_SG: Tensor, left_SG: Tensor, coords: Coordinates, taken_SJ: Tensor, picks: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One round: picks so far and new (S, J), their values (S, J), and what is left (S, G)."""
         score_SL = self.scores(number, left_SG, coords).scatter_(1, taken_SJ, -1)
-        candidate_ST = loudest(score_SL, min(self.spec.candidates, score_SL.shape[1]))
+        candidate_ST = score_SL.topk(min(self.spec.candidates, score_SL.shape[1]), 1, sorted=False).indices
         # The products of candidates with each other and with what is left decide which are picked, no more.
         rows_STG = _rows(coords.half_LG, candidate_ST)
         answer_ST = (rows_STG @ left_SG.to(rows_STG.dtype)[:, :, None])[:, :, 0].float()
         chosen_SJ = compete((rows_STG @ rows_STG.mT).float(), answer_ST, picks)
         taken_SJ = torch.cat([taken_SJ, candidate_ST.gather(1, chosen_SJ)], 1)
-        rows_SJG = _rows(coords.learned_LG, taken_SJ)
-        gram_SJJ = rows_SJG @ rows_SJG.mT
-        gram_SJJ.diagonal(dim1=1, dim2=2).add_(1e-4)  # picks may nearly depend on each other
-        factor_SJJ = torch.linalg.cholesky(gram_SJJ)
-        value_SJ = torch.cholesky_solve(rows_SJG @ code_SG[:, :, None], factor_SJJ)[:, :, 0]
-        return taken_SJ, value_SJ, code_SG - (value_SJ[:, None, :] @ rows_SJG)[:, 0]
+        # Values may be a little off, since what is left is then exact and goes to the basis.
+        rows_SJG = _rows(coords.half_LG, taken_SJ)
+        gram_SJJ = (rows_SJG @ rows_SJG.mT).float()
+        gram_SJJ.diagonal(dim1=1, dim2=2).add_(NEARLY)  # picks may nearly depend on each other
+        answer_SJ1 = (rows_SJG @ code_SG.to(rows_SJG.dtype)[:, :, None]).float()
+        value_SJ = torch.cholesky_solve(answer_SJ1, torch.linalg.cholesky_ex(gram_SJJ).L)[:, :, 0]
+        drawn_SG = nn.functional.embedding_bag(taken_SJ, coords.learned_LG, mode="sum", per_sample_weights=value_SJ)
+        return taken_SJ, value_SJ, code_SG - drawn_SG
 
     @torch.no_grad()
     def forward(self, problem: Problem, k: int) -> SparseCode:

@@ -13,7 +13,7 @@ from nidcli.dictionary import Dictionary, DictionarySpec
 from nidcli.engine import MatrixFreeDesign
 from nidcli.errors import UsageError
 from nidcli.gate_training import train_gate
-from nidcli.gates import GROUP, CellGate, GateSpec, compete, coordinates, loudest
+from nidcli.gates import CellGate, GateSpec, compete, coordinates
 from nidcli.operators import Sample
 from nidcli.problem import DenseDesign, Problem
 
@@ -70,29 +70,6 @@ def textbook(rows_TG: Tensor, left_G: Tensor, picks: int) -> list[int]:
                 best, error = t, found
         chosen.append(best)
     return chosen
-
-
-# ---- candidates
-
-
-def test_candidates_are_different_and_the_loudest_of_their_groups():
-    score_SL = normal(20, 100, seed=5).abs()
-    found_ST = loudest(score_SL, 5)
-    groups = 100 // GROUP
-    for score_L, found_T in zip(score_SL, found_ST, strict=True):
-        best = score_L[: GROUP * groups].view(GROUP, groups).amax(0).topk(5).values
-        assert sorted(score_L[found_T].tolist()) == sorted(best.tolist())
-        assert len(set((found_T % groups).tolist())) == 5 and int(score_L.argmax()) in {
-            *found_T.tolist(),
-            96,
-            97,
-            98,
-            99,
-        }
-
-
-def test_few_experts_are_all_candidates():
-    assert set(loudest(normal(1, 9, seed=6).abs(), 9)[0].tolist()) == set(range(9))
 
 
 # ---- competing
