@@ -5,6 +5,7 @@
         experts    continuous functions fitted to the atoms                             (atoms.py, fitting.py)
         polish     codes solved, gradient through the experts                                    (polish.py)
     gate           trained on what the solver would answer                                        (gates.py)
+    whole          the Gaussian of whole images, in closed form                        (restore/learning.py)
     encoder        trained on partial observations of the collection                   (encoder.py, observers.py)
 
 Batches are drawn by (seed, level, cell, batch) alone, and every stage starts from what the checkpoint holds: a resumed
@@ -33,12 +34,13 @@ from nidcli.polish import polish
 from nidcli.problem import DenseDesign
 from nidcli.progress import Place as Place
 from nidcli.progress import Progress as Progress
+from nidcli.restore.learning import learn_from
 from nidcli.sampling import CellSource, CellSpace, Collection, omp_coder
 
 STATISTICS_CELLS = 65536  # cells from which the fine resolution and the prior are estimated
 SHOWN = 16  # held-out images that progress is measured on
 ATOMS_SHARE, POLISH_SHARE = 0.7, 0.8  # of a time limit, by the end of these stages
-LAST = ("gate", "encoder")  # stages after the last bank
+LAST = ("gate", "whole", "encoder")  # stages after the last bank
 BEFORE_ENCODER = 0.6  # of the whole limit, where there is an encoder
 
 
@@ -81,12 +83,10 @@ class Learner:
             place.level, place.cell = place.level + 1, 0
         place.level = len(levels) - 1
         if place.stage not in LAST:
-            self._enter("gate")
-        if place.stage == "gate":
-            yield from self._gate()
-            self._enter("encoder")
-        yield from self._encoder()
-        self._enter("done")
+            self._enter(LAST[0])
+        for number in range(LAST.index(place.stage), len(LAST)):
+            yield from (self._gate, self._whole, self._encoder)[number]()
+            self._enter((*LAST, "done")[number + 1])
 
     def state(self) -> dict[str, Tensor]:
         """Tensors of a checkpoint: with `place`, all that `restore` needs. Later stages start from their start."""
@@ -231,6 +231,13 @@ class Learner:
             yield self._progress(self.spec.gate_steps)
             if self._spent(1.0) >= 1:
                 break
+
+    def _whole(self) -> Iterator[Progress]:
+        if self.model.whole is not None:
+            chance = self._generator(1 << 23)
+            learn_from(self.model.whole, self.collection.image, self.train, self.held, self.spec, chance)
+            self.place.step = 1
+            yield self._progress(1)
 
     def _encoder(self) -> Iterator[Progress]:
         encoder, spec = self.model.encoder, self.spec

@@ -16,7 +16,7 @@ from nidcli.sampling import Collection
 Observe = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 # Kind: the module whose `observer(model)` gives an Observe.
-OBSERVERS: dict[str, str] = {}
+OBSERVERS: dict[str, str] = {"image": "nidcli.restore.observing"}
 
 
 def observer(model: Model) -> Observe:

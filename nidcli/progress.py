@@ -33,17 +33,18 @@ class Place:
 
 
 def total_steps(spec: LearnSpec) -> int:
-    """Steps of a whole run: those of every bank, of the gate and of the encoder."""
+    """Steps of a whole run: those of every bank, of the gate, one for the whole-image level, those of the encoder."""
     encoder = spec.encoder_steps if spec.model.encoder else 0
-    return _banks(spec, len(spec.model.levels)) * (spec.steps + spec.polish_steps) + _gate(spec) + encoder
+    return _banks(spec, len(spec.model.levels)) * (spec.steps + spec.polish_steps) + _gate(spec) + _whole(spec) + encoder
 
 
 def steps_done(spec: LearnSpec, progress: Progress) -> int:
     """How many of `total_steps` are done."""
     bank = spec.steps + spec.polish_steps
-    if progress.stage in ("gate", "encoder"):
-        gate = _gate(spec) if progress.stage == "encoder" else 0
-        return _banks(spec, len(spec.model.levels)) * bank + gate + progress.step
+    if progress.stage in ("gate", "whole", "encoder"):
+        gate = _gate(spec) if progress.stage != "gate" else 0
+        whole = _whole(spec) if progress.stage == "encoder" else 0
+        return _banks(spec, len(spec.model.levels)) * bank + gate + whole + progress.step
     before = _banks(spec, progress.level) + progress.cell
     return before * bank + (spec.steps if progress.stage == "polish" else 0) + progress.step
 
@@ -57,6 +58,10 @@ def told(progress: Progress, heard: float) -> str:
 
 def _gate(spec: LearnSpec) -> int:
     return spec.gate_steps if spec.model.gate else 0
+
+
+def _whole(spec: LearnSpec) -> int:
+    return 1 if spec.model.whole else 0
 
 
 def _banks(spec: LearnSpec, levels: int) -> int:
