@@ -63,6 +63,7 @@ class ModelSpec:
     gate: GateSpec | None = None
     whole: LevelSpec | None = None
     encoder: EncoderSpec | None = None
+    detector: EncoderSpec | None = None  # says of a photo where it is damaged
 
     def __post_init__(self) -> None:
         if self.whole is not None and self.whole.cells != 1:
@@ -134,6 +135,7 @@ class Model(nn.Module):
         self.gate = CellGate(spec.gate, spec.levels[-1].orthonormal) if spec.gate else None
         self.whole = Whole(spec.whole) if spec.whole else None
         self.encoder = Encoder(spec.encoder) if spec.encoder else None
+        self.detector = Encoder(spec.detector) if spec.detector else None
 
     def level(self, index: int) -> Level:
         """The level at an index, -1 the finest."""

@@ -1,37 +1,37 @@
-"""What the encoder of photos learns from: photos with holes of many kinds, and small photos."""
+"""What encoder and detector of photos learn from: photos with holes of many kinds, small photos, damaged photos."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from nidcli.encoder import Encoder
 from nidcli.errors import UsageError
 from nidcli.model import Model
 from nidcli.observers import Observe
+from nidcli.restore.damaging import damaged
 from nidcli.restore.estimate import fold, inputs, view, view_small
+from nidcli.restore.holes import hole, uniform
+from nidcli.restore.suspicion import detector_inputs, suspect
 from nidcli.restore.whole import FINE, WholeImage, whole_of
 
 SMALL = 0.3  # of the batches are small photos
 SIDES = (0.11, 0.8)  # of a small photo's side, of the frame's
-SPARSE = (0.05, 0.95)  # of pixels that are missing where they are missing at random
 
 
 def observer(model: Model) -> Observe:
     """See nidcli.observers."""
     level = whole_of(model)
     channels = level.spec.dictionary.channels
-    wanted = (inputs(channels), FINE**2 * channels)
-    if model.encoder and (model.encoder.spec.inputs, model.encoder.spec.channels) != wanted:
-        raise UsageError(f"The encoder of this dictionary needs inputs: {wanted[0]} and channels: {wanted[1]}.")
+    _check("encoder", model.encoder, inputs(channels), FINE**2 * channels)
 
     @torch.no_grad()
     def observe(images_BHWC: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
         whole = WholeImage.of(level)
-        side = whole.frame
-        images = nn.functional.interpolate(images_BHWC.permute(0, 3, 1, 2), (side, side), mode="area")
-        if _uniform(chance) < SMALL:
+        images, side = _framed(images_BHWC, whole), whole.frame
+        if uniform(chance) < SMALL:
             low, high = SIDES
-            small = round(side * low * (high / low) ** _uniform(chance))
+            small = round(side * low * (high / low) ** uniform(chance))
             averages = nn.functional.interpolate(images, (small, small), mode="area")
             seen = view_small(whole, averages.permute(0, 2, 3, 1))
         else:
@@ -42,40 +42,28 @@ def observer(model: Model) -> Observe:
     return observe
 
 
-def hole(side: int, chance: torch.Generator) -> Tensor:
-    """(side, side) bool: a square, some rectangles, strokes, pixels at random, stripes, or a half."""
-    kind = int(_uniform(chance) * 6)
-    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    if kind <= 1:
-        count = 1 if kind == 0 else 2 + int(_uniform(chance) * 3)
-        return torch.stack([_rectangle(y, x, side, chance, square=kind == 0) for _ in range(count)]).any(0)
-    if kind == 2:
-        return torch.stack([_stroke(y, x, side, chance) for _ in range(2 + int(_uniform(chance) * 8))]).any(0)
-    if kind == 3:
-        low, high = SPARSE
-        return torch.rand(side, side, generator=chance) < low + (high - low) * _uniform(chance)
-    if kind == 4:
-        along, period = (y, x)[int(_uniform(chance) * 2)], 6 + int(_uniform(chance) * 26)
-        return (along + int(_uniform(chance) * period)) % period < 1 + int(_uniform(chance) * period / 2)
-    along, edge = (y, x)[int(_uniform(chance) * 2)], side * (0.3 + 0.4 * _uniform(chance))
-    return along < edge if _uniform(chance) < 0.5 else along >= edge
+def detector_observer(model: Model) -> Observe:
+    """The same for the detector: the truth is where the damage is."""
+    level = whole_of(model)
+    _check("detector", model.detector, detector_inputs(level.spec.dictionary.channels), FINE**2)
+
+    @torch.no_grad()
+    def observe(images_BHWC: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+        whole = WholeImage.of(level)
+        images = _framed(images_BHWC, whole).permute(0, 2, 3, 1)
+        pairs = [damaged(image, chance) for image in images.cpu()]
+        values = torch.stack([pair[0] for pair in pairs]).to(images)
+        truth = torch.stack([pair[1] for pair in pairs]).to(images)
+        return suspect(whole, values)[0].folded(), fold(truth[..., None])
+
+    return observe
 
 
-def _rectangle(y: Tensor, x: Tensor, side: int, chance: torch.Generator, *, square: bool) -> Tensor:
-    wide = side * (0.08 + 0.4 * _uniform(chance))
-    high = wide if square else side * (0.06 + 0.3 * _uniform(chance))
-    top, left = (side - high) * _uniform(chance), (side - wide) * _uniform(chance)
-    return (y >= top) & (y < top + high) & (x >= left) & (x < left + wide)
+def _framed(images_BHWC: Tensor, whole: WholeImage) -> Tensor:
+    """(B, C, H, W) in the size of the frame."""
+    return nn.functional.interpolate(images_BHWC.permute(0, 3, 1, 2), (whole.frame, whole.frame), mode="area")
 
 
-def _stroke(y: Tensor, x: Tensor, side: int, chance: torch.Generator) -> Tensor:
-    """All within a width of a line between two points."""
-    ay, ax, by, bx = (side * _uniform(chance) for _ in range(4))
-    along = ((y - ay) * (by - ay) + (x - ax) * (bx - ax)) / max((by - ay) ** 2 + (bx - ax) ** 2, 1.0)
-    along = along.clamp(0, 1)
-    distance = ((y - ay - along * (by - ay)).square() + (x - ax - along * (bx - ax)).square()).sqrt()
-    return distance < 0.7 + side * 0.04 * _uniform(chance) ** 2
-
-
-def _uniform(chance: torch.Generator) -> float:
-    return float(torch.rand((), generator=chance))
+def _check(name: str, net: Encoder | None, seen: int, says: int) -> None:
+    if net is not None and (net.spec.inputs, net.spec.channels) != (seen, says):
+        raise UsageError(f"The {name} of this dictionary needs inputs: {seen} and channels: {says}.")

@@ -41,13 +41,13 @@ def whole_of(model: Model) -> Whole:
 
 @dataclass(frozen=True, eq=False)
 class WholeImage:
-    """The level as it is measured on its own samples. design_MK : experts; noise_M : standard deviation of what is
-    left, as the solver takes it; mean_K, spread_K : the Gaussian."""
+    """The level as it is measured on its own samples. design_MK : experts; left_N : what is usually left, see Whole;
+    mean_K, spread_K : the Gaussian."""
 
     side: int
     channels: int
     design_MK: Tensor
-    noise_M: Tensor
+    left_N: Tensor
     mean_K: Tensor
     spread_K: Tensor
 
@@ -59,21 +59,38 @@ class WholeImage:
         design = cached(whole.bank(), b"whole image", lambda: Sample(coords_ND))
         assert isinstance(design, DenseDesign)
         channels, prior = whole.spec.dictionary.channels, whole.prior()
-        noise_M = (whole.left_N * SPEAK_AS_ONE**0.5).repeat_interleave(channels)
-        return WholeImage(side, channels, design.matrix_MK, noise_M, prior.mean_K, prior.variance_K.sqrt())
+        return WholeImage(side, channels, design.matrix_MK, whole.left_N, prior.mean_K, prior.variance_K.sqrt())
+
+    @cached_property
+    def noise_M(self) -> Tensor:
+        """Standard deviation of what is left, as the solver takes it."""
+        return (self.left_N * SPEAK_AS_ONE**0.5).repeat_interleave(self.channels)
 
     @cached_property
     def mean_M(self) -> Tensor:
         """The mean photo, where the level samples it."""
         return self.design_MK @ self.mean_K
 
+    @cached_property
+    def gain_KM(self) -> Tensor:
+        """What the posterior mean of a code takes of each observation, where every sample is seen."""
+        precision_M = self.noise_M.square().reciprocal()
+        pull_KM = (self.design_MK * precision_M[:, None]).T * (self.spread_K > 0)[:, None]
+        return torch.cholesky_solve(pull_KM, self.factor(self.design_MK, precision_M))
+
+    def regular(self, told_BM: Tensor) -> Tensor:
+        """(B, M) seen in full, the mean photo taken off -> what of it the prior draws."""
+        return (told_BM @ self.gain_KM.T) @ self.design_MK.T
+
     @property
     def frame(self) -> int:
         """Pixels a side of the frame."""
         return FINE * self.side
 
-    def posterior(self, values_BM: Tensor, weight_BM: Tensor) -> Tensor:
+    def posterior(self, values_BM: Tensor, weight_BM: Tensor | None = None) -> Tensor:
         """(K, B) means of the codes of B photos seen at the level's samples with weights of 0 (not at all) to 1."""
+        if weight_BM is None:
+            return self.mean_K[:, None] + self.gain_KM @ (values_BM - self.mean_M).T
         return self._solve(self.design_MK, self.noise_M, values_BM - self.mean_M, weight_BM)
 
     def posterior_small(self, small_BHWC: Tensor) -> Tensor:
@@ -87,7 +104,7 @@ class WholeImage:
         return self._solve(design_MK.contiguous(), noise_M, told_BM, torch.full_like(told_BM, speak))
 
     def averaged(self, rows_XM: Tensor, width: int, height: int) -> Tensor:
-        """(X, M) images at the level's samples -> (X, height width C), averaged over areas, or interpolated if finer."""
+        """(X, M) images at the level's samples -> (X, height width C), averaged over areas or interpolated."""
         images = rows_XM.reshape(len(rows_XM), self.side, self.side, self.channels).permute(0, 3, 1, 2)
         return area(images, width, height).permute(0, 2, 3, 1).flatten(1)
 
