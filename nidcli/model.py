@@ -111,15 +111,18 @@ class Whole(Level):
     """The level for the whole image, and what it leaves over of photos of its class.
 
     left_N : root-mean-square over photos and channels of what is left, at each of its own samples, in reading order;
+    rough_P : what is left, pixel by pixel, is a Gaussian field of precision sum_p rough_P[p] L^p (restore/fill.py);
     misfit_Q : percentiles 0 to 100 of the photos' own misfits, root mean squares of what is left in units of left_N.
     """
 
     left_N: Tensor
+    rough_P: Tensor
     misfit_Q: Tensor
 
     def __init__(self, spec: LevelSpec) -> None:
         super().__init__(spec)
         self.register_buffer("left_N", torch.ones(spec.pixels**2))
+        self.register_buffer("rough_P", torch.ones(4))
         self.register_buffer("misfit_Q", torch.ones(101))
 
 

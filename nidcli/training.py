@@ -27,7 +27,7 @@ from nidcli.sampling import Collection, omp_coder
 JUDGED = 32  # held-out photos on which the finished dictionary is measured
 TOGETHER = 8  # of them coded at once
 HALF_LOSS = 0.05  # dB; with less the file stores its networks in half precision
-KEPT = re.compile(r"prior_|left_|misfit_")  # statistics that a file keeps in single precision
+KEPT = re.compile(r"prior_|left_|rough_|misfit_")  # statistics that a file keeps in single precision
 MOST_PIXELS = 32  # samples a cell side, at most, that --cells asks for: a cell's signal is a vector of their square
 
 

@@ -1,9 +1,8 @@
 """From a partial view to a whole photo, in the frame of the dictionary: the Gaussian's answer, then the encoder's.
 
     drawn      the Gaussian posterior mean of the whole-image level                                  (whole.py)
-    carried    what is known besides, carried on smoothly: drawn + harmonic(seen - drawn)             (fill.py)
+    carried    and what it leaves of the known pixels, continued: drawn + likeliest(seen - drawn)     (fill.py)
     said       the encoder looks at all of this and adds what it misses
-    answer     said, with what is known besides carried on once more: known pixels are as they were
 
 A small photo is the same with averages over areas for known pixels. The encoder looks at blocks of FINE x FINE pixels
 as channels of one: it then costs a quarter, and sees four times as far.
@@ -19,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from nidcli.encoder import Encoder
-from nidcli.restore.fill import harmonic
+from nidcli.restore.fill import likeliest
 from nidcli.restore.whole import FINE, WholeImage, area
 
-FIRST = 24  # steps of carrying on, for the encoder: the answer itself is carried to the end
+FIRST = 24  # steps towards the likeliest detail, for the encoder: it does the rest
 PROJECTIONS = 4  # rounds of bringing an enlarged photo in line with the small one
 
 
@@ -66,7 +65,7 @@ def view(whole: WholeImage, values_BHWC: Tensor, known_BHW: Tensor) -> View:
     samples = (sums / share_BNN[..., None].clamp_min(1e-6)).reshape(B, -1)
     weight_BM = share_BNN.reshape(B, -1).repeat_interleave(whole.channels, 1)
     drawn = whole.draw(whole.posterior(samples, weight_BM))
-    carried = drawn + harmonic(seen - drawn, known_BHW, FIRST)
+    carried = drawn + likeliest(seen - drawn, known_BHW, whole.rough_P, FIRST)
     return View(torch.where(known_BHW[..., None], values_BHWC, carried), drawn, known)
 
 

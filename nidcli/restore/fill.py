@@ -1,58 +1,114 @@
-"""Values carried smoothly into holes: min sum |u_i - u_j|^2 over neighbours, known values as they are.
+"""Values carried into holes: what is known stays, and the rest is the likeliest given it.
 
-The minimiser is harmonic: continuous at the border of a hole, and between the values there (Dirichlet's problem on a
-grid). Averages of the known values at ever coarser scales give the start, conjugate gradients (Hestenes & Stiefel
-1952) the rest. Applied to what a prior leaves over it makes the prior's fill meet its surroundings without a seam.
+`harmonic`: min sum |u_i - u_j|^2 over neighbours. The minimiser is continuous at the border of a hole, and between the
+values there (Dirichlet's problem on a grid). The same problem at half the size gives the start, conjugate gradients
+(Hestenes & Stiefel 1952) the rest: cascadic multigrid (Bornemann & Deuflhard 1996), whose cost follows the pixels.
+
+`likeliest`: the mean of a Gaussian Markov field, given the known values, with precision sum_p c_p L^p, L the
+Laplacian of the grid. `roughness` estimates c from samples of the field by its likelihood in the basis of cosines,
+which diagonalises L (Whittle 1954). What a prior leaves over of photos is such a field: details, alike everywhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-STEPS, TOLERANCE = 400, 1e-4
+STEPS = 60  # of conjugate gradients at the finest scale, GROWTH times as many at each coarser one
+GROWTH, MOST = 1.5, 200
+POWERS = 4  # c_0 ... c_3
+DETAIL = 80  # steps of `likeliest`
+TOLERANCE = 1e-4  # a share of the slope at the known values
+COARSEST = 4  # pixels a side
 
 
-def harmonic(values_BHWC: Tensor, known_BHW: Tensor, steps: int = STEPS, tolerance: float = TOLERANCE) -> Tensor:
-    """(B, H, W, C): the values where known, a harmonic function elsewhere. tolerance : a share of the start's slope.
-
-    A photo of which nothing is known becomes zero.
-    """
+def harmonic(values_BHWC: Tensor, known_BHW: Tensor, steps: int = STEPS) -> Tensor:
+    """(B, H, W, C): the values where known, a harmonic function elsewhere; zero where nothing at all is known."""
     known = known_BHW[:, None].to(values_BHWC)
-    values = values_BHWC.permute(0, 3, 1, 2)
-    u = torch.where(known > 0, values, pyramid(values * known, known))
+    return _solve(values_BHWC.permute(0, 3, 1, 2) * known, known, steps).permute(0, 2, 3, 1)
+
+
+def _solve(values: Tensor, known: Tensor, steps: int) -> Tensor:
+    """(B, C, H, W) from values that are zero where known (B, 1, H, W) is, and start at half the size."""
+    height, width = values.shape[2:]
+    if max(height, width) > COARSEST:
+        odd = (0, width % 2, 0, height % 2)
+        count = nn.functional.avg_pool2d(nn.functional.pad(known, odd), 2)
+        means = nn.functional.avg_pool2d(nn.functional.pad(values, odd), 2) / count.clamp_min(1e-12)
+        coarse = _solve(means, (count > 0).to(known), min(MOST, round(GROWTH * steps)))
+        start = nn.functional.interpolate(coarse, scale_factor=2, mode="bilinear")[:, :, :height, :width]
+    else:
+        start = values.sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp_min(1)
+    return _descend(_slope, values, known, start, steps)
+
+
+def likeliest(values_BHWC: Tensor, known_BHW: Tensor, rough_P: Tensor, steps: int = DETAIL) -> Tensor:
+    """(B, H, W, C): the values where known, and their most likely continuation. rough_P : c, see the module's head."""
+    first, *powers = (rough_P / rough_P.max()).flip(0).tolist()
+
+    def precision(u: Tensor) -> Tensor:
+        out = first * u
+        for weight in powers:
+            out = _slope(out).add_(u, alpha=weight)
+        return out
+
+    known = known_BHW[:, None].to(values_BHWC)
+    values = values_BHWC.permute(0, 3, 1, 2) * known
+    start = _solve(values, known, max(1, steps // 8))
+    return _descend(precision, values, known, start, steps).permute(0, 2, 3, 1)
+
+
+def roughness(images_XHH: Tensor) -> Tensor:
+    """(POWERS,) c of square images that are samples of one field, none of them negative."""
+    side = images_XHH.shape[1]
+    place = torch.arange(side, dtype=torch.float64, device=images_XHH.device)
+    cosines = torch.cos(torch.pi / side * (place + 0.5) * place[:, None]) * (2 / side) ** 0.5
+    cosines[0] /= 2**0.5
+    power = sum((cosines @ image.double() @ cosines.T).square() for image in images_XHH) / len(images_XHH)
+    wave = 2 - 2 * torch.cos(torch.pi / side * place)
+    squares = wave[:, None] + wave
+    log_P = (0.2 / power.mean()).log().expand(POWERS).clone().requires_grad_()
+    descent = torch.optim.LBFGS([log_P], max_iter=300, line_search_fn="strong_wolfe")
+
+    def unlikely() -> Tensor:
+        descent.zero_grad()
+        precision = sum(log_P[p].exp() * squares**p for p in range(POWERS))
+        loss = (power * precision - precision.log()).mean()
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        descent.step(unlikely)
+    return log_P.detach().exp().float()
+
+
+def _descend(slope: Callable[[Tensor], Tensor], values: Tensor, known: Tensor, start: Tensor, steps: int) -> Tensor:
+    """Conjugate gradients on the unknown values; `values` are zero where unknown."""
     hole = 1 - known
-    r = -_laplacian(u) * hole
-    p, rr = r, r.square().sum((1, 2, 3), keepdim=True)
-    goal = tolerance**2 * _laplacian(u * known).mul_(hole).square().sum((1, 2, 3), keepdim=True)
+    u = values + hole * start
+    r = -slope(u) * hole
+    p, rr = r, _energy(r)
+    goal = TOLERANCE**2 * _energy(slope(values) * hole)
     for _ in range(steps):
         going = rr > goal
         if not bool(going.any()):
             break
-        q = _laplacian(p) * hole
+        q = slope(p) * hole
         step = torch.where(going, rr / (p * q).sum((1, 2, 3), keepdim=True).clamp_min(1e-30), 0)
         u, r = torch.addcmul(u, step, p), torch.addcmul(r, step, q, value=-1)
-        new = r.square().sum((1, 2, 3), keepdim=True)
+        new = _energy(r)
         p = torch.addcmul(r, torch.where(going, new / rr.clamp_min(1e-30), 0), p)
         rr = new
-    return u.permute(0, 2, 3, 1)
+    return u
 
 
-def pyramid(weighted_BCHW: Tensor, weight_B1HW: Tensor) -> Tensor:
-    """Averages of known values, taken from the finest scale that has some (push and pull, Gortler et al. 1996)."""
-    height, width = weighted_BCHW.shape[2:]
-    if max(height, width) == 1:
-        return weighted_BCHW / weight_B1HW.clamp_min(1e-12)
-    odd = (0, width % 2, 0, height % 2)
-    pool = lambda x: nn.functional.avg_pool2d(nn.functional.pad(x, odd), 2)  # noqa: E731
-    coarse_weight = pool(weight_B1HW)
-    share = (4 * coarse_weight).clamp_max(1) / coarse_weight.clamp_min(1e-12)
-    coarse = pyramid(pool(weighted_BCHW) * share, (4 * coarse_weight).clamp_max(1))
-    grown = nn.functional.interpolate(coarse, scale_factor=2, mode="bilinear")[:, :, :height, :width]
-    return weighted_BCHW + (1 - weight_B1HW) * grown
+def _energy(x_BCHW: Tensor) -> Tensor:
+    return x_BCHW.square().sum((1, 2, 3), keepdim=True)
 
 
-def _laplacian(u_BCHW: Tensor) -> Tensor:
+def _slope(u_BCHW: Tensor) -> Tensor:
     """Sum of the differences with the up to four neighbours: the gradient of half the energy."""
     out = torch.zeros_like(u_BCHW)
     across, down = u_BCHW.diff(dim=3), u_BCHW.diff(dim=2)

@@ -7,18 +7,20 @@ covariance of all pixels with all would not fit. Letters: S photos, M numbers of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nidcli.fitting import Targets, fit_experts
 from nidcli.grid import image_coords
 from nidcli.learn_spec import LearnSpec
 from nidcli.model import Whole
-from nidcli.restore.whole import WholeImage
+from nidcli.restore.fill import roughness
+from nidcli.restore.whole import FINE, WholeImage
 
 MOST = 6000  # photos, at most, from which the level is learned
+DETAILED = 200  # of them, from which the field of details is estimated
 OVERSAMPLED, ROUNDS = 32, 4
 
 
@@ -35,12 +37,21 @@ def learn_from(
     photo(index, side) gives (side, side, C); held : photos kept out of learning, whose misfits are remembered.
     """
     device, side = whole.left_N.device, whole.spec.pixels
-    read = lambda indices: torch.stack([photo(i, side) for i in indices]).to(device)  # noqa: E731
+
+    def read(indices: Iterable[int], side: int = side) -> Tensor:
+        return torch.stack([photo(i, side) for i in indices]).to(device)
+
     most = MOST // 2 if spec.flip else MOST
     images = read(range(0, train, -(-train // most)))
     photos = torch.cat([images, images.flip(2)]) if spec.flip else images
     judged = read(held) if held else images
-    return learn_whole(whole, photos.flatten(1), judged.flatten(1), spec.fit_steps, chance)
+    left = learn_whole(whole, photos.flatten(1), judged.flatten(1), spec.fit_steps, chance)
+    level = WholeImage.of(whole)
+    framed = read(range(0, train, -(-train // DETAILED)), level.frame)
+    samples = nn.functional.avg_pool2d(framed.permute(0, 3, 1, 2), FINE).permute(0, 2, 3, 1)
+    details = framed - level.draw(level.posterior(samples.flatten(1)))
+    whole.rough_P.copy_(roughness(details.permute(0, 3, 1, 2).flatten(0, 1)))
+    return left
 
 
 @torch.no_grad()

@@ -42,12 +42,13 @@ def whole_of(model: Model) -> Whole:
 @dataclass(frozen=True, eq=False)
 class WholeImage:
     """The level as it is measured on its own samples. design_MK : experts; left_N : what is usually left, see Whole;
-    mean_K, spread_K : the Gaussian."""
+    rough_P : as what field; mean_K, spread_K : the Gaussian."""
 
     side: int
     channels: int
     design_MK: Tensor
     left_N: Tensor
+    rough_P: Tensor
     mean_K: Tensor
     spread_K: Tensor
 
@@ -59,7 +60,9 @@ class WholeImage:
         design = cached(whole.bank(), b"whole image", lambda: Sample(coords_ND))
         assert isinstance(design, DenseDesign)
         channels, prior = whole.spec.dictionary.channels, whole.prior()
-        return WholeImage(side, channels, design.matrix_MK, whole.left_N, prior.mean_K, prior.variance_K.sqrt())
+        return WholeImage(
+            side, channels, design.matrix_MK, whole.left_N, whole.rough_P, prior.mean_K, prior.variance_K.sqrt()
+        )
 
     @cached_property
     def noise_M(self) -> Tensor:
