@@ -20,7 +20,7 @@ STEPS = 60  # of conjugate gradients at the finest scale, GROWTH times as many a
 GROWTH, MOST = 1.5, 200
 POWERS = 4  # c_0 ... c_3
 DETAIL = 80  # steps of `likeliest`
-TOLERANCE = 1e-4  # a share of the slope at the known values
+TOLERANCE = 1e-3  # a share of the slope at the start
 COARSEST = 4  # pixels a side
 
 
@@ -41,12 +41,25 @@ def _solve(values: Tensor, known: Tensor, steps: int) -> Tensor:
         start = nn.functional.interpolate(coarse, scale_factor=2, mode="bilinear")[:, :, :height, :width]
     else:
         start = values.sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp_min(1)
-    return _descend(_slope, values, known, start, steps)
+    hole = 1 - known
+    return descend(_slope, lambda x: x * hole, values + hole * start, steps)
 
 
-def likeliest(values_BHWC: Tensor, known_BHW: Tensor, rough_P: Tensor, steps: int = DETAIL) -> Tensor:
-    """(B, H, W, C): the values where known, and their most likely continuation. rough_P : c, see the module's head."""
-    first, *powers = (rough_P / rough_P.max()).flip(0).tolist()
+def likeliest(
+    values_BHWC: Tensor, known_BHW: Tensor, rough_P: Tensor, steps: int = DETAIL, zoom: float = 1.0
+) -> Tensor:
+    """(B, H, W, C): the values where known, and their most likely continuation. rough_P, zoom : see `field`."""
+    known = known_BHW[:, None].to(values_BHWC)
+    values = values_BHWC.permute(0, 3, 1, 2) * known
+    start = _solve(values, known, max(1, steps // 8))
+    hole = 1 - known
+    return descend(field(rough_P, zoom), lambda x: x * hole, values + hole * start, steps).permute(0, 2, 3, 1)
+
+
+def field(rough_P: Tensor, zoom: float = 1.0) -> Callable[[Tensor], Tensor]:
+    """(B, C, H, W) -> its product with the precision of the field c, on a grid `zoom` times as fine as that of c."""
+    stretched = rough_P.double().cpu() * zoom ** (2 * torch.arange(len(rough_P), dtype=torch.float64))
+    first, *powers = (stretched / stretched.max()).flip(0).tolist()
 
     def precision(u: Tensor) -> Tensor:
         out = first * u
@@ -54,10 +67,7 @@ def likeliest(values_BHWC: Tensor, known_BHW: Tensor, rough_P: Tensor, steps: in
             out = _slope(out).add_(u, alpha=weight)
         return out
 
-    known = known_BHW[:, None].to(values_BHWC)
-    values = values_BHWC.permute(0, 3, 1, 2) * known
-    start = _solve(values, known, max(1, steps // 8))
-    return _descend(precision, values, known, start, steps).permute(0, 2, 3, 1)
+    return precision
 
 
 def roughness(images_XHH: Tensor) -> Tensor:
@@ -84,18 +94,16 @@ def roughness(images_XHH: Tensor) -> Tensor:
     return log_P.detach().exp().float()
 
 
-def _descend(slope: Callable[[Tensor], Tensor], values: Tensor, known: Tensor, start: Tensor, steps: int) -> Tensor:
-    """Conjugate gradients on the unknown values; `values` are zero where unknown."""
-    hole = 1 - known
-    u = values + hole * start
-    r = -slope(u) * hole
+def descend(slope: Callable[[Tensor], Tensor], free: Callable[[Tensor], Tensor], u: Tensor, steps: int) -> Tensor:
+    """Conjugate gradients from u, (B, C, H, W), to the minimum of u' slope(u) / 2 within what `free` projects to."""
+    r = -free(slope(u))
     p, rr = r, _energy(r)
-    goal = TOLERANCE**2 * _energy(slope(values) * hole)
+    goal = TOLERANCE**2 * rr
     for _ in range(steps):
         going = rr > goal
         if not bool(going.any()):
             break
-        q = slope(p) * hole
+        q = free(slope(p))
         step = torch.where(going, rr / (p * q).sum((1, 2, 3), keepdim=True).clamp_min(1e-30), 0)
         u, r = torch.addcmul(u, step, p), torch.addcmul(r, step, q, value=-1)
         new = _energy(r)

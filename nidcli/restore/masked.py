@@ -43,8 +43,9 @@ def carried(whole: WholeImage, drawn_BNNC: Tensor, photo_HWC: Tensor, known_HW: 
         say = within(frame, width, height, drawn.device)[..., None]
         drawn = say * drawn + (1 - say) * harmonic(photo_HWC[None], known_HW[None])
     missed = photo_HWC[None] - drawn
-    if 2 * frame.half <= LARGE * whole.frame:
-        answer = drawn + likeliest(missed, known_HW[None], whole.rough_P)
+    zoom = 2 * frame.half / whole.frame
+    if zoom <= LARGE:
+        answer = drawn + likeliest(missed, known_HW[None], whole.rough_P, zoom=zoom)
     else:
         answer = drawn + harmonic(missed, known_HW[None])
     return torch.where(known_HW[..., None], photo_HWC, answer[0].clamp(0, 1))
