@@ -25,11 +25,16 @@ KNOWN = 0.5  # of a pixel of the frame: it counts as known from here on
 
 
 @torch.no_grad()
-def fill(model: Model, photo_HWC: Tensor, known_HW: Tensor, frame: Frame | None = None) -> Tensor:
-    """(H, W, C) floats: the photo where known, the class's answer elsewhere."""
+def fill(
+    model: Model, photo_HWC: Tensor, known_HW: Tensor, frame: Frame | None = None, *, trusted: bool = True
+) -> Tensor:
+    """(H, W, C) floats: the photo where known, the class's answer elsewhere; without its trust no class's."""
     height, width, _ = photo_HWC.shape
     frame = frame or Frame.middle(width, height)
     whole = WholeImage.of(whole_of(model))
+    if not trusted:
+        filled = harmonic(photo_HWC[None], known_HW[None])[0]
+        return torch.where(known_HW[..., None], photo_HWC, filled)
     values, share = cut(frame, photo_HWC[None], known_HW[None], whole.frame)
     drawn = said(model.encoder, view(whole, values, share > KNOWN))
     return carried(whole, drawn, photo_HWC, known_HW, frame)

@@ -22,7 +22,7 @@ from nidcli.restore.whole import WholeImage
 
 FITS = 2.5  # times what the level usually leaves: up to here a sample counts in full
 OUT = 3.0  # times what it usually leaves: here Geman and McClure's weight is a quarter
-STEPS, TOLERANCE = 100, 3e-3
+STEPS, TOLERANCE = 60, 3e-2
 ROUNDS = 2
 
 

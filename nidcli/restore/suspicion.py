@@ -24,7 +24,10 @@ LIKELY = 0.5  # more likely damaged than not
 
 @dataclass(frozen=True)
 class Suspicion:
-    """doubt_BHW : the first estimate, 0 to 1; values_BHWC : the photo; left_BHWC : what the robust fit left over."""
+    """doubt_BHW : the first estimate, 0 to 1; values_BHWC : the photo; left_BHWC : what the robust fit left over.
+
+    Beside these the detector sees by how much every pixel differs from the median of its neighbourhood.
+    """
 
     doubt_BHW: Tensor
     values_BHWC: Tensor
@@ -33,12 +36,19 @@ class Suspicion:
     def folded(self) -> Tensor:
         """(B, I, H / FINE, W / FINE), the first estimate first."""
         doubt = fold(self.doubt_BHW[..., None])
-        return torch.cat([doubt, fold(self.values_BHWC), fold(self.left_BHWC)], 1)
+        return torch.cat([doubt, fold(self.values_BHWC), fold(self.left_BHWC), fold(lonely(self.values_BHWC))], 1)
 
 
 def detector_inputs(channels: int) -> int:
     """I: what a detector of damage sees."""
-    return FINE**2 * (1 + 2 * channels)
+    return FINE**2 * (2 + 2 * channels)
+
+
+def lonely(values_BHWC: Tensor) -> Tensor:
+    """(B, H, W, 1): the largest difference of a channel from the median of 3 x 3 pixels."""
+    images = nn.functional.pad(values_BHWC.permute(0, 3, 1, 2), (1, 1, 1, 1), mode="replicate")
+    around = images.unfold(2, 3, 1).unfold(3, 3, 1).flatten(4)  # (B, C, H, W, 9)
+    return (values_BHWC.permute(0, 3, 1, 2) - around.median(4).values).abs().amax(1)[..., None]
 
 
 def suspect(whole: WholeImage, values_BHWC: Tensor) -> tuple[Suspicion, Robust]:
