@@ -63,9 +63,8 @@ def fit_experts(bank: Dictionary, targets: Targets, steps: int, generator: torch
     F = bank.spec.hidden
     weight_K = (targets.importance_K / targets.importance_K.mean().clamp_min(1e-12)).sqrt() + 0.01
     rows = (targets.atoms_KCN * weight_K[:, None, None]).reshape(K * C, N)
-    _, vectors_NN = torch.linalg.eigh((rows.T @ rows).double())
-    span_NF = vectors_NN.flip(1)[:, :F].float()
-    span_PF = nn.functional.pad(torch.cat([span_NF, targets.extension_NX.T @ span_NF]), (0, max(0, F - N)))
+    span_NF = _span(rows, F)
+    span_PF = nn.functional.pad(torch.cat([span_NF, targets.extension_NX.T @ span_NF]), (0, F - span_NF.shape[1]))
     weight_P = torch.ones(len(span_PF), device=span_PF.device)
     weight_P[: targets.samples] = EXACT
     with torch.no_grad():
@@ -86,6 +85,13 @@ def fit_experts(bank: Dictionary, targets: Targets, steps: int, generator: torch
         wanted_NCK = targets.atoms_KCN.permute(2, 1, 0)
         error = bank.atoms(targets.points_PD[: targets.samples]) - wanted_NCK
         return float(error.norm() / wanted_NCK.norm())
+
+
+def _span(rows_XN: Tensor, most: int) -> Tensor:
+    """(N, at most F): orthonormal functions that hold most of the energy of some rows."""
+    if len(rows_XN) < rows_XN.shape[1]:
+        return torch.linalg.svd(rows_XN.T, full_matrices=False)[0][:, :most]
+    return torch.linalg.eigh((rows_XN.T @ rows_XN).double()).eigenvectors.flip(1)[:, :most].float()
 
 
 def _solve_trunk(bank: Dictionary, points_PD: Tensor, span_PF: Tensor, weight_P: Tensor) -> None:

@@ -5,7 +5,9 @@
         experts    continuous functions fitted to the atoms                             (atoms.py, fitting.py)
         polish     codes solved, gradient through the experts                                    (polish.py)
     gate           trained on what the solver would answer                                        (gates.py)
+    whole          the Gaussian of whole images, in closed form                        (restore/learning.py)
     encoder        trained on partial observations of the collection                   (encoder.py, observers.py)
+    detector       trained on damaged photos of the collection                         (encoder.py, observers.py)
 
 Batches are drawn by (seed, level, cell, batch) alone, and every stage starts from what the checkpoint holds: a resumed
 run ends where an uninterrupted one does.
@@ -21,16 +23,12 @@ from torch import Tensor
 
 from nidcli.atoms import Components, first_atoms, held_out_psnr, make_experts
 from nidcli.encoder import EncoderTraining
-from nidcli.engine import materialise
 from nidcli.errors import InputError, UsageError
-from nidcli.gate_training import train_gate
+from nidcli.last_stages import LAST_STAGES, share_of_limit, trainee
 from nidcli.learn_spec import LearnSpec
 from nidcli.model import Level, Model
-from nidcli.observers import Observations, observer
 from nidcli.online import OnlineDictionary, Pace
-from nidcli.operators import Sample
 from nidcli.polish import polish
-from nidcli.problem import DenseDesign
 from nidcli.progress import Place as Place
 from nidcli.progress import Progress as Progress
 from nidcli.sampling import CellSource, CellSpace, Collection, omp_coder
@@ -38,8 +36,7 @@ from nidcli.sampling import CellSource, CellSpace, Collection, omp_coder
 STATISTICS_CELLS = 65536  # cells from which the fine resolution and the prior are estimated
 SHOWN = 16  # held-out images that progress is measured on
 ATOMS_SHARE, POLISH_SHARE = 0.7, 0.8  # of a time limit, by the end of these stages
-LAST = ("gate", "encoder")  # stages after the last bank
-BEFORE_ENCODER = 0.6  # of the whole limit, where there is an encoder
+LAST = tuple(LAST_STAGES)  # stages after the last bank
 
 
 class Learner:
@@ -81,12 +78,10 @@ class Learner:
             place.level, place.cell = place.level + 1, 0
         place.level = len(levels) - 1
         if place.stage not in LAST:
-            self._enter("gate")
-        if place.stage == "gate":
-            yield from self._gate()
-            self._enter("encoder")
-        yield from self._encoder()
-        self._enter("done")
+            self._enter(LAST[0])
+        for number in range(LAST.index(place.stage), len(LAST)):
+            yield from LAST_STAGES[LAST[number]](self)
+            self._enter((*LAST, "done")[number + 1])
 
     def state(self) -> dict[str, Tensor]:
         """Tensors of a checkpoint: with `place`, all that `restore` needs. Later stages start from their start."""
@@ -104,8 +99,8 @@ class Learner:
         if place.stage == "atoms" and online:
             self.online = OnlineDictionary(online["atoms"].to(self.device))
             self.online.restore({name: tensor.to(self.device) for name, tensor in online.items()}, place.step)
-        elif place.stage == "encoder" and self.model.encoder and (training := part("training.")):
-            self.training = EncoderTraining(self.model.encoder, self.spec.encoder_steps)
+        elif training := part("training."):
+            self.training = trainee(self.model, self.spec, place.stage)
             self.training.restore({name: tensor.to(self.device) for name, tensor in training.items()}, place.step)
         else:
             place.step = 0
@@ -119,17 +114,16 @@ class Learner:
         self.place.stage, self.place.step, self.online, self.training = stage, 0, None, None
         self.entered = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
-    def _progress(self, steps: int, psnr: float | None = None) -> Progress:
+    def told(self, steps: int, psnr: float | None = None) -> Progress:
         p = self.place
         p.seconds = time.monotonic() - self.began
         return Progress(p.stage, p.level, p.cell, p.step, steps, round(p.seconds, 3), psnr)
 
-    def _spent(self, share: float) -> float:
+    def spent(self, share: float) -> float:
         """How much of a share of the time limit is gone; 0 without a limit. Banks share what there is."""
         if not self.limit:
             return 0.0
-        if self.model.encoder and self.place.stage != "encoder":
-            share *= BEFORE_ENCODER
+        share *= share_of_limit(self.model, self.place.stage)
         banks = [1 if level.shared else level.cells**2 for level in self.spec.model.levels]
         done = (sum(banks[: self.place.level]) + self.place.cell) / sum(banks)
         span = self.limit * share / sum(banks)
@@ -137,7 +131,7 @@ class Learner:
 
     # ---- batches
 
-    def _generator(self, batch: int) -> torch.Generator:
+    def chance(self, batch: int) -> torch.Generator:
         seed = ((self.spec.seed * 1009 + self.place.level) * 10007 + self.place.cell) * 7 + len(self.place.stage)
         return torch.Generator().manual_seed(seed << 24 | batch)
 
@@ -160,7 +154,7 @@ class Learner:
         generator = torch.Generator().manual_seed((self.spec.seed * 1009 + self.place.level) << 24 | epoch)
         return torch.randperm(self.train, generator=generator)[place * count : (place + 1) * count].tolist()
 
-    def _batch(self, source: CellSource, batch: int, flip: bool = False, fine: bool = False) -> tuple[Tensor, Tensor]:
+    def batch(self, source: CellSource, batch: int, flip: bool = False, fine: bool = False) -> tuple[Tensor, Tensor]:
         cell = None if self.level.spec.shared else self.place.cell
         return source.batch(self._draw(batch), cell, flip, fine)
 
@@ -168,82 +162,51 @@ class Learner:
     def _fine(self) -> int:
         return self.spec.fine_pixels * self.level.spec.pixels // self.spec.model.levels[-1].pixels
 
-    def _source(self) -> CellSource:
+    def source(self) -> CellSource:
         place, size = self.place.level, self.spec.size
         return CellSource(self.collection, self.model, place, size, self._fine, omp_coder, self.device)
 
-    def _cells(self) -> CellSpace:
+    def cell_space(self) -> CellSpace:
         return CellSpace.of(self.level.spec, self._fine, self.device)
 
-    def _held(self, source: CellSource) -> tuple[Tensor, Tensor]:
+    def held_cells(self, source: CellSource) -> tuple[Tensor, Tensor]:
         """Cells of some held-out images; of training images where none are held out."""
         cell = None if self.level.spec.shared else self.place.cell
         return source.batch(self.held[:SHOWN] or list(range(min(SHOWN, self.train))), cell, fine=True)
 
     def _atoms(self) -> Iterator[Progress]:
-        spec, place, source, cells = self.spec, self.place, self._source(), self._cells()
-        signals = lambda batch, flip=False: cells.signals(self._batch(source, batch, flip)[0])  # noqa: E731
+        spec, place, source, cells = self.spec, self.place, self.source(), self.cell_space()
+        signals = lambda batch, flip=False: cells.signals(self.batch(source, batch, flip)[0])  # noqa: E731
         parts = Components.of((signals(b) for b in range(4)), cells, self.level.spec.basis, spec.components)
         learned = self.level.spec.dictionary.experts - parts.basis_MB.shape[1]
-        held_SM = cells.signals(self._held(source)[0])
+        held_SM = cells.signals(self.held_cells(source)[0])
         shown = min(SHOWN, len(self.held) or self.train)
         if self.online is None:
             drawn = torch.cat([signals(b) for b in range(max(1, 2 * learned // spec.batch))])
-            self.online = first_atoms(drawn @ parts.space_MR, learned, self._generator(1 << 20))
+            self.online = first_atoms(drawn @ parts.space_MR, learned, self.chance(1 << 20))
         share = 0.0
         while place.step < spec.steps and share < 1:
-            share = max((place.step + 1) / spec.steps, self._spent(ATOMS_SHARE))
+            share = max((place.step + 1) / spec.steps, self.spent(ATOMS_SHARE))
             sparsity = spec.sparsity[min(len(spec.sparsity) - 1, int(share * len(spec.sparsity)))]
             memory = 0.98 if share < 0.5 else 0.99 if share < 0.75 else 0.995
             flip = spec.flip and place.step % 2 == 1
             signals_SR = signals(place.step, flip) @ parts.space_MR
-            self.online.learn(signals_SR, Pace(sparsity, memory, share < 0.9), self._generator(place.step))
+            self.online.learn(signals_SR, Pace(sparsity, memory, share < 0.9), self.chance(place.step))
             place.step += 1
             due = place.step % max(1, min(25, spec.steps // 8)) == 0 or place.step == spec.steps or share >= 1
             top_k = self.level.spec.top_k
             psnr = held_out_psnr(self.online, parts, held_SM, top_k, shown, cells.numbers) if due else None
-            yield self._progress(spec.steps, psnr)
-        batches = (self._batch(source, b, fine=True) for b in range(self.statistics))
-        generator = self._generator(1 << 21)
+            yield self.told(spec.steps, psnr)
+        batches = (self.batch(source, b, fine=True) for b in range(self.statistics))
+        generator = self.chance(1 << 21)
         make_experts(self.level, place.cell, cells, parts, self.online, batches, spec.fit_steps, generator)
 
     def _polish(self) -> Iterator[Progress]:
-        source, cells, steps = self._source(), self._cells(), self.spec.polish_steps
-        batch = lambda step: self._batch(source, step, fine=True)  # noqa: E731
+        source, cells, steps = self.source(), self.cell_space(), self.spec.polish_steps
+        batch = lambda step: self.batch(source, step, fine=True)  # noqa: E731
         bank = self.level.bank(self.place.cell)
-        for _ in polish(bank, cells, batch, self._held(source), max(1, self.level.spec.top_k // 2), steps):
+        for _ in polish(bank, cells, batch, self.held_cells(source), max(1, self.level.spec.top_k // 2), steps):
             self.place.step = min(steps, self.place.step + max(1, steps // 10))
-            yield self._progress(steps)
-            if self._spent(POLISH_SHARE) >= 1:
+            yield self.told(steps)
+            if self.spent(POLISH_SHARE) >= 1:
                 break
-
-    def _gate(self) -> Iterator[Progress]:
-        gate = self.model.gate
-        if gate is None:
-            return
-        source, cells = self._source(), self._cells()
-        design = materialise(self.level.bank(), Sample(cells.coords_ND, cells.weight_N), 1 << 62)
-        assert isinstance(design, DenseDesign)
-        measured = lambda samples: (samples * cells.weight_N.sqrt()[:, None]).flatten(1).T  # noqa: E731
-        batch = lambda step: measured(self._batch(source, step)[0])  # noqa: E731
-        for _ in train_gate(gate, design, batch, measured(self._held(source)[0]), self.spec.gate_steps):
-            self.place.step += 1
-            yield self._progress(self.spec.gate_steps)
-            if self._spent(1.0) >= 1:
-                break
-
-    def _encoder(self) -> Iterator[Progress]:
-        encoder, spec = self.model.encoder, self.spec
-        if encoder is None:
-            return
-        drawn = Observations(
-            self.collection, observer(self.model), self.train, spec.size, spec.encoder_batch, spec.flip
-        )
-        self.training = self.training or EncoderTraining(encoder, spec.encoder_steps)
-        pairs = lambda step: drawn.pairs(step, self._generator(1 << 22 | step), self.device)  # noqa: E731
-        for _ in self.training.run(pairs):
-            self.place.step += 1
-            yield self._progress(spec.encoder_steps)
-            if self._spent(1.0) >= 1:
-                break
-        self.training.finish()

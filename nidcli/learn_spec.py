@@ -22,7 +22,8 @@ class LearnSpec:
     polish_steps: int = 0
     gate_steps: int = 400
     encoder_steps: int = 2000
-    encoder_batch: int = 16  # images a step
+    detector_steps: int = 600
+    encoder_batch: int = 16  # images a step, of the detector as well
     flip: bool = True  # every second batch is mirrored
     holdout: int = 0  # images kept out of learning, last by name; 0 is a twentieth, 200 at most
     seed: int = 0

@@ -53,12 +53,21 @@ class LevelSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """Levels from coarse to fine; the gate answers for the finest, the encoder for the whole of a partial view."""
+    """Levels from coarse to fine; the gate answers for the finest, the encoder for the whole of a partial view.
+
+    whole : one cell for the whole image, a prior only: codes do not hold it, it says what a partial view looks like.
+    """
 
     kind: Literal["image", "ct", "sdf", "video"] = "image"
     levels: tuple[LevelSpec, ...] = field(default_factory=lambda: (LevelSpec(),))
     gate: GateSpec | None = None
+    whole: LevelSpec | None = None
     encoder: EncoderSpec | None = None
+    detector: EncoderSpec | None = None  # says of a photo where it is damaged
+
+    def __post_init__(self) -> None:
+        if self.whole is not None and self.whole.cells != 1:
+            raise ValueError(f"the level for the whole image has one cell, not {self.whole.cells}")
 
 
 class Level(nn.Module):
@@ -98,6 +107,25 @@ class Level(nn.Module):
         return Partition(cells, self.spec.overlap), (Fraction(width, pitch), Fraction(height, pitch))
 
 
+class Whole(Level):
+    """The level for the whole image, and what it leaves over of photos of its class.
+
+    left_N : root-mean-square over photos and channels of what is left, at each of its own samples, in reading order;
+    rough_P : what is left, pixel by pixel, is a Gaussian field of precision sum_p rough_P[p] L^p (restore/fill.py);
+    misfit_Q : percentiles 0 to 100 of the photos' own misfits, root mean squares of what is left in units of left_N.
+    """
+
+    left_N: Tensor
+    rough_P: Tensor
+    misfit_Q: Tensor
+
+    def __init__(self, spec: LevelSpec) -> None:
+        super().__init__(spec)
+        self.register_buffer("left_N", torch.ones(spec.pixels**2))
+        self.register_buffer("rough_P", torch.ones(4))
+        self.register_buffer("misfit_Q", torch.ones(101))
+
+
 class Model(nn.Module):
     """Banks and gate. `state_dict()` are the tensors of a `.nid` file."""
 
@@ -108,7 +136,9 @@ class Model(nn.Module):
         self.spec = spec
         self.levels = nn.ModuleList(Level(level) for level in spec.levels)
         self.gate = CellGate(spec.gate, spec.levels[-1].orthonormal) if spec.gate else None
+        self.whole = Whole(spec.whole) if spec.whole else None
         self.encoder = Encoder(spec.encoder) if spec.encoder else None
+        self.detector = Encoder(spec.detector) if spec.detector else None
 
     def level(self, index: int) -> Level:
         """The level at an index, -1 the finest."""

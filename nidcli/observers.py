@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,18 +16,18 @@ from nidcli.sampling import Collection
 
 Observe = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
-# Kind: the module whose `observer(model)` gives an Observe.
-OBSERVERS: dict[str, str] = {}
+# Kind: the module whose `observer(model)` gives an Observe, and `detector_observer(model)` one for a detector.
+OBSERVERS: dict[str, str] = {"image": "nidcli.restore.observing"}
 
 
-def observer(model: Model) -> Observe:
+def observer(model: Model, name: Literal["observer", "detector_observer"] = "observer") -> Observe:
     """(B, H, W, C) images and chance -> what the encoder sees (B, inputs, H, W), and should say (B, C, H, W).
 
     Raises UsageError for a kind whose dictionaries have no encoder.
     """
     if model.spec.kind not in OBSERVERS:
         raise UsageError(f"Dictionaries of kind {model.spec.kind} have no encoder; leave `encoder` out of the preset.")
-    observe: Observe = importlib.import_module(OBSERVERS[model.spec.kind]).observer(model)
+    observe: Observe = getattr(importlib.import_module(OBSERVERS[model.spec.kind]), name)(model)
     return observe
 
 

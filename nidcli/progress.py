@@ -33,19 +33,20 @@ class Place:
 
 
 def total_steps(spec: LearnSpec) -> int:
-    """Steps of a whole run: those of every bank, of the gate and of the encoder."""
-    encoder = spec.encoder_steps if spec.model.encoder else 0
-    return _banks(spec, len(spec.model.levels)) * (spec.steps + spec.polish_steps) + _gate(spec) + encoder
+    """Steps of a whole run: those of every bank and of the stages after the last."""
+    banks = _banks(spec, len(spec.model.levels)) * (spec.steps + spec.polish_steps)
+    return banks + sum(last_steps(spec).values())
 
 
 def steps_done(spec: LearnSpec, progress: Progress) -> int:
     """How many of `total_steps` are done."""
     bank = spec.steps + spec.polish_steps
-    if progress.stage in ("gate", "encoder"):
-        gate = _gate(spec) if progress.stage == "encoder" else 0
-        return _banks(spec, len(spec.model.levels)) * bank + gate + progress.step
-    before = _banks(spec, progress.level) + progress.cell
-    return before * bank + (spec.steps if progress.stage == "polish" else 0) + progress.step
+    last = last_steps(spec)
+    if progress.stage in last:
+        before = list(last.values())[: list(last).index(progress.stage)]
+        return _banks(spec, len(spec.model.levels)) * bank + sum(before) + progress.step
+    done = _banks(spec, progress.level) + progress.cell
+    return done * bank + (spec.steps if progress.stage == "polish" else 0) + progress.step
 
 
 def told(progress: Progress, heard: float) -> str:
@@ -55,8 +56,15 @@ def told(progress: Progress, heard: float) -> str:
     return f"{progress.stage} {progress.step}/{progress.steps}{level}{judged}"
 
 
-def _gate(spec: LearnSpec) -> int:
-    return spec.gate_steps if spec.model.gate else 0
+def last_steps(spec: LearnSpec) -> dict[str, int]:
+    """Steps of the stages after the last bank, in their order."""
+    model = spec.model
+    return {
+        "gate": spec.gate_steps if model.gate else 0,
+        "whole": 1 if model.whole else 0,
+        "encoder": spec.encoder_steps if model.encoder else 0,
+        "detector": spec.detector_steps if model.detector else 0,
+    }
 
 
 def _banks(spec: LearnSpec, levels: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from nidcli.sampling import Collection, omp_coder
 JUDGED = 32  # held-out photos on which the finished dictionary is measured
 TOGETHER = 8  # of them coded at once
 HALF_LOSS = 0.05  # dB; with less the file stores its networks in half precision
+KEPT = re.compile(r"prior_|left_|rough_|misfit_")  # statistics that a file keeps in single precision
 MOST_PIXELS = 32  # samples a cell side, at most, that --cells asks for: a cell's signal is a vector of their square
 
 
@@ -146,7 +148,7 @@ def save(path: Path, learner: Learner, preset: Preset, command: str, data_digest
     model, spec = learner.model.eval(), learner.spec
     levels = spec.model.levels
     exact = quality(model, learner.collection, learner.held[:JUDGED], spec.size)
-    keep = tuple(name for name in model.state_dict() if "prior_" in name)
+    keep = tuple(name for name in model.state_dict() if KEPT.search(name))
     halved = quality(_halved(model, keep), learner.collection, learner.held[:JUDGED], spec.size)
     half = not exact - halved > HALF_LOSS
     score = halved if half else exact

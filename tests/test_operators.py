@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nidcli.operators import Operator, Sample
+from nidcli.grid import image_coords
+from nidcli.operators import Area, Blur, Operator, Sample
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
@@ -19,6 +20,10 @@ OPERATORS: dict[str, Callable[[], Operator]] = {
     "sample": lambda: Sample(rand(13, 2)),
     "sample, weighted": lambda: Sample(rand(13, 2), rand(13, seed=1)),
     "sample, some weights zero": lambda: Sample(rand(13, 2), (rand(13, seed=1) - 0.5).clamp_min(0)),
+    "areas": lambda: Area(5, 3, 2),
+    "areas, some": lambda: Area(5, 3, 3, (2, 13)),
+    "blur": lambda: Blur(6, 4, 0.8),
+    "blur, wider than the image, some pixels": lambda: Blur(3, 5, 2.0, (1, 9)),
     "sample in three dimensions": lambda: Sample(rand(13, 3), rand(13, seed=1)),
 }
 
@@ -45,7 +50,8 @@ def test_a_closed_adjoint_is_that_of_reverse_differentiation(operator, trailing)
 
 def test_the_adjoint_works_without_gradients_being_recorded(operator):
     with torch.no_grad():
-        assert torch.equal(Operator.adjoint(operator, rand(operator.shape[0])), operator.adjoint(rand(13)))
+        y = rand(operator.shape[0])
+        assert torch.allclose(Operator.adjoint(operator, y), operator.adjoint(y), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("step", [1, 4, 13, 20])
@@ -55,14 +61,16 @@ def test_chunks_one_after_another_are_the_whole(operator, step):
     for i in range(0, total, step):
         part = operator[i : i + step]
         assert part.shape[0] == min(step, total - i)
-        parts.append(part.forward(x[done : done + len(part.coords_ND)]))
-        done += len(part.coords_ND)
-    assert done == len(x)
+        everywhere = isinstance(operator, Blur)  # every measurement looks at all samples
+        parts.append(part.forward(x if everywhere else x[done : done + len(part.coords_ND)]))
+        done += 0 if everywhere else len(part.coords_ND)
+    assert isinstance(operator, Blur) or done == len(x)
     assert torch.equal(torch.cat(parts), operator.forward(x))
 
 
 def test_forward_is_linear(operator):
-    x, z = rand(13, 2, seed=4), rand(13, 2, seed=5)
+    N = len(operator.coords_ND)
+    x, z = rand(N, 2, seed=4), rand(N, 2, seed=5)
     assert torch.allclose(operator.forward(2 * x - z), 2 * operator.forward(x) - operator.forward(z), atol=1e-14)
 
 
@@ -71,3 +79,21 @@ def test_samples_are_weighted_so_that_squares_carry_the_weight():
     measured = Sample(torch.zeros(3, 2), weight_N).forward(torch.tensor([1.0, 2.0, 3.0]))
     assert measured.tolist() == [2, 1, 0]
     assert (measured**2).sum() == (weight_N * torch.tensor([1.0, 4.0, 9.0])).sum()
+
+
+def test_areas_are_means_over_the_squares_of_their_pixels():
+    area = Area(4, 2, 8)
+    assert torch.allclose(area.forward(area.coords_ND), image_coords(4, 2), atol=1e-6)  # a linear field: its centre
+    second = area.forward(area.coords_ND.double().square())  # mean of x^2 over a pixel is its centre's + side^2 / 12
+    truth = image_coords(4, 2).double().square() + torch.tensor([0.5, 1.0]) ** 2 / 12
+    assert torch.allclose(second, truth, atol=0.01)
+
+
+def test_a_blur_keeps_constants_and_widens_a_point_by_its_variance():
+    assert torch.allclose(Blur(9, 7, 1.5).forward(torch.ones(63, 1)), torch.ones(63, 1))
+    blur, point = Blur(41, 41, 2.0), torch.zeros(41, 41, dtype=torch.float64)
+    point[20, 20] = 1
+    spread = blur.forward(point.view(-1)).view(41, 41)
+    place = torch.arange(41.0, dtype=torch.float64) - 20
+    assert float((spread.sum(0) * place**2).sum()) == pytest.approx(4.0, rel=0.01)
+    assert torch.equal(Blur(41, 41, 0.0).forward(point.view(-1)), point.view(-1))

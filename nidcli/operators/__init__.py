@@ -1,6 +1,8 @@
 """Measurements: one operator a file."""
 
+from nidcli.operators.area import Area
 from nidcli.operators.base import Operator
+from nidcli.operators.blur import Blur
 from nidcli.operators.sample import Sample
 
-__all__ = ["Operator", "Sample"]
+__all__ = ["Area", "Blur", "Operator", "Sample"]

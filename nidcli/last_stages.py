@@ -1,0 +1,101 @@
+"""What a run of learning does after the last bank: the gate, the level for the whole image, the encoder, the detector.
+
+Each stage is a generator over the learner that it is a stage of, and does nothing where the model has no such part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from nidcli.encoder import EncoderTraining
+from nidcli.engine import materialise
+from nidcli.gate_training import train_gate
+from nidcli.learn_spec import LearnSpec
+from nidcli.model import Model
+from nidcli.observers import Observations, Observe, observer
+from nidcli.operators import Sample
+from nidcli.problem import DenseDesign
+from nidcli.progress import Progress
+from nidcli.restore.learning import learn_from
+
+if TYPE_CHECKING:
+    from nidcli.learn import Learner
+
+BEFORE_ENCODER, BEFORE_DETECTOR = 0.6, 0.85  # of the whole limit, where there are such
+
+
+def gate(run: Learner) -> Iterator[Progress]:
+    """Trained on what the solver would answer."""
+    net = run.model.gate
+    if net is None:
+        return
+    source, cells = run.source(), run.cell_space()
+    design = materialise(run.level.bank(), Sample(cells.coords_ND, cells.weight_N), 1 << 62)
+    assert isinstance(design, DenseDesign)
+
+    def measured(samples: Tensor) -> Tensor:
+        return (samples * cells.weight_N.sqrt()[:, None]).flatten(1).T
+
+    held = measured(run.held_cells(source)[0])
+    for _ in train_gate(net, design, lambda s: measured(run.batch(source, s)[0]), held, run.spec.gate_steps):
+        run.place.step += 1
+        yield run.told(run.spec.gate_steps)
+        if run.spent(1.0) >= 1:
+            break
+
+
+def whole(run: Learner) -> Iterator[Progress]:
+    """The Gaussian of whole images, in one step."""
+    if run.model.whole is not None:
+        learn_from(run.model.whole, run.collection.image, run.train, run.held, run.spec, run.chance(1 << 23))
+        run.place.step = 1
+        yield run.told(1)
+
+
+def encoder(run: Learner) -> Iterator[Progress]:
+    """Trained on partial observations."""
+    if run.model.encoder is not None:
+        yield from _observing(run, observer(run.model))
+
+
+def detector(run: Learner) -> Iterator[Progress]:
+    """Trained on damaged photos."""
+    if run.model.detector is not None:
+        yield from _observing(run, observer(run.model, "detector_observer"))
+
+
+LAST_STAGES: dict[str, Callable[[Learner], Iterator[Progress]]] = {
+    "gate": gate,
+    "whole": whole,
+    "encoder": encoder,
+    "detector": detector,
+}
+
+
+def trainee(model: Model, spec: LearnSpec, stage: str) -> EncoderTraining:
+    """The training of the net of a stage, at its start."""
+    net = model.detector if stage == "detector" else model.encoder
+    assert net is not None
+    return EncoderTraining(net, spec.detector_steps if stage == "detector" else spec.encoder_steps)
+
+
+def share_of_limit(model: Model, stage: str) -> float:
+    """Of a time limit: by when a stage should be done."""
+    if model.encoder and stage not in ("encoder", "detector"):
+        return BEFORE_ENCODER
+    return BEFORE_DETECTOR if model.detector and stage != "detector" else 1.0
+
+
+def _observing(run: Learner, observe: Observe) -> Iterator[Progress]:
+    spec = run.spec
+    drawn = Observations(run.collection, observe, run.train, spec.size, spec.encoder_batch, spec.flip)
+    training = run.training = run.training or trainee(run.model, spec, run.place.stage)
+    for _ in training.run(lambda step: drawn.pairs(step, run.chance(1 << 22 | step), run.device)):
+        run.place.step += 1
+        yield run.told(training.steps)
+        if run.spent(1.0) >= 1:
+            break
+    training.finish()

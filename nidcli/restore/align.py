@@ -1,0 +1,121 @@
+"""The face in a photo: the similarity transform under which the class fits best.
+
+A frame is scored by how much of its own contrast the class explains: the part of the photo in it, brought to the usual
+mean and contrast, has a distance from the class (what is left over, and how unusual its code is: a Gaussian energy).
+Frames of many sizes, places and turns are scored at a low resolution, the best are improved step by step at a higher
+one (a pattern search, Hooke & Jeeves 1961). Nothing but the dictionary is needed.
+
+Letters: F frames, n samples a side at the resolution at hand, C channels, R leading experts.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from nidcli.model import Model
+from nidcli.restore.fill import harmonic
+from nidcli.restore.frame import Frame, cut
+from nidcli.restore.whole import WholeImage, whole_of
+
+SIDES = (16, 32)  # samples a side where frames are sought, and where the best are improved
+SCALE, SMALLEST = 0.84, 0.18  # from one size to the next; the smallest half side, of the photo's shorter side
+STRIDE = 0.22  # of a half side, between two places
+TURNS = (-0.35, -0.17, 0.0, 0.17, 0.35)  # radians
+BEST, ROUNDS = 6, 12
+LEADING = 64  # experts that take part: the rest is detail
+
+
+@torch.no_grad()
+def align(model: Model, photo_HWC: Tensor, known_HW: Tensor) -> Frame:
+    """The frame that fits best; holes are bridged smoothly first."""
+    height, width, _ = photo_HWC.shape
+    if not bool(known_HW.all()):
+        photo_HWC = harmonic(photo_HWC[None], known_HW[None])[0]
+    whole = WholeImage.of(whole_of(model))
+    coarse, fine = (_Score(whole, photo_HWC, side) for side in SIDES)
+    frames = candidates(width, height)
+    score = torch.cat([coarse(part) for part in _parts(frames)])
+    best = [frames[int(i)] for i in score.argsort()[:BEST]]
+    found = [_improved(fine, frame) for frame in best]
+    return min(found, key=lambda pair: pair[0])[1]
+
+
+def candidates(width: int, height: int) -> list[Frame]:
+    """Frames of many sizes, places and turns, all within the photo but for a margin."""
+    frames = [Frame.middle(width, height)]
+    half = min(width, height) / 2
+    while half >= SMALLEST * min(width, height) / 2:
+        step = STRIDE * half
+        for turn in TURNS:
+            for y in _places(half, height, step):
+                for x in _places(half, width, step):
+                    frames.append(Frame(x, y, half, turn))
+        half *= SCALE
+    return frames
+
+
+def _places(half: float, length: int, step: float) -> list[float]:
+    room = length - 2 * half
+    count = max(1, math.ceil(room / step) + 1)
+    return [half + room * (i / (count - 1) if count > 1 else 0.5) for i in range(count)]
+
+
+def _parts(frames: list[Frame]) -> list[list[Frame]]:
+    return [frames[i : i + 256] for i in range(0, len(frames), 256)]
+
+
+class _Score:
+    """Distances of the parts of one photo from the class, at one resolution; small is good."""
+
+    def __init__(self, whole: WholeImage, photo_HWC: Tensor, side: int) -> None:
+        self.side, self.photo = side, photo_HWC
+        self.known = torch.ones(photo_HWC.shape[:2], dtype=torch.bool, device=photo_HWC.device)
+        design_MK = whole.averaged(whole.design_MK.T, side, side).T[:, :LEADING].contiguous()
+        noise_M = whole.averaged(whole.noise_M[None], side, side)[0] * side / whole.side
+        spread_K = whole.spread_K[:LEADING]
+        mean_M = whole.averaged(whole.mean_M[None], side, side)[0]
+        self.mean_M, self.level = mean_M, mean_M.mean()
+        self.contrast = (mean_M - self.level).norm()
+        # distance = r' (Phi S Phi' + noise^2)^-1 r = |r / noise|^2 - |L^-1 Phi' r / noise^2|^2 (Woodbury)
+        rows_KM = (design_MK / noise_M.square()[:, None]).T * spread_K[:, None]
+        inner = rows_KM @ (design_MK * spread_K) + torch.eye(len(spread_K)).to(rows_KM)
+        self.noise_M, self.rows_KM, self.factor = noise_M, rows_KM, torch.linalg.cholesky(inner)
+
+    def __call__(self, frames: list[Frame]) -> Tensor:
+        parts = [cut(f, self.photo[None], self.known[None], self.side) for f in frames]
+        values = torch.cat([part[0] for part in parts]).flatten(1)
+        outside = 1 - torch.cat([part[1] for part in parts]).mean((1, 2))
+        centred = values - values.mean(1, keepdim=True)
+        size = centred.norm(dim=1, keepdim=True).clamp_min(1e-3 * float(self.contrast))
+        r = self.level + centred * (self.contrast / size) - self.mean_M
+        inside = torch.linalg.solve_triangular(self.factor, self.rows_KM @ r.T, upper=False).T
+        distance = (r / self.noise_M).square().sum(1) - inside.square().sum(1)
+        return distance * (1 + 4 * outside)
+
+
+def _improved(score: _Score, frame: Frame) -> tuple[float, Frame]:
+    step, best = 0.12, float(score([frame])[0])
+    for _ in range(ROUNDS):
+        around = [
+            Frame(
+                frame.x + a * step * frame.half,
+                frame.y + b * step * frame.half,
+                frame.half * (1 + c * step),
+                frame.angle + d * step,
+            )
+            for a, b, c, d in ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1))
+        ]
+        around += [
+            Frame(2 * frame.x - f.x, 2 * frame.y - f.y, 2 * frame.half - f.half, 2 * frame.angle - f.angle)
+            for f in around
+        ]
+        scores = score(around)
+        place = int(scores.argmin())
+        if float(scores[place]) < best:
+            best, frame = float(scores[place]), around[place]
+        else:
+            step /= 2
+    return best, frame

@@ -1,0 +1,66 @@
+"""The damaged pixels of a photo, found: suspicion in the frame of the class, then at the photo's own pixels.
+
+The detector says how likely each pixel of the frame is damaged (suspicion.py). A photo whose pixels are finer is judged
+once more at its own, starting from that answer: grains and thin lines are lost in the frame. Holes of a single pixel
+within damage are closed, since what surrounds them is not believed either.
+
+Letters: H, W pixels of the photo, n pixels a side of the frame, C channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nidcli.model import Model
+from nidcli.restore.frame import Frame, back, cut, within
+from nidcli.restore.robust import Robust
+from nidcli.restore.suspicion import LIKELY, Suspicion, damage_of, suspect
+from nidcli.restore.whole import FINE, WholeImage, whole_of
+
+FINER = 1.2  # times the pixels of the frame: from here on the photo is judged at its own
+SURROUNDED = 6  # of the eight neighbours
+
+
+@torch.no_grad()
+def find(model: Model, photo_HWC: Tensor, frame: Frame) -> tuple[Tensor, Robust]:
+    """(H, W) bool, where the photo is damaged, and the robust fit that says so first."""
+    height, width, _ = photo_HWC.shape
+    whole = WholeImage.of(whole_of(model))
+    everywhere = torch.ones(1, height, width, dtype=torch.bool, device=photo_HWC.device)
+    values, share = cut(frame, photo_HWC[None], everywhere, whole.frame)
+    values = torch.where(share[..., None] > 0, values, whole.draw(whole.mean_K[:, None]))
+    suspicion, fit = suspect(whole, values)
+    likely = damage_of(model.detector, suspicion)
+    zoom = 2 * frame.half / whole.frame
+    exact = zoom == 1 and (width, height) == (whole.frame, whole.frame)
+    if not exact:
+        likely = back(frame, likely[..., None], width, height)[..., 0]
+        say = within(frame, width, height, likely.device)
+        likely = likely * (say == 1)
+        if zoom > FINER and model.detector is not None:
+            drawn = back(frame, whole.draw(fit.code_KB), width, height)
+            left = (photo_HWC[None] - drawn) * say[..., None]
+            own = damage_of(model.detector, padded(Suspicion(likely, photo_HWC[None], left)))[:, :height, :width]
+            likely = torch.maximum(own, torch.where(likely > 0.8, likely, 0))
+    return closed(likely[0] > LIKELY), fit
+
+
+def padded(seen: Suspicion) -> Suspicion:
+    """With sides that the detector's blocks divide."""
+    height, width = seen.doubt_BHW.shape[1:]
+    extra = (0, -width % FINE, 0, -height % FINE)
+    images = torch.cat([seen.doubt_BHW[..., None], seen.values_BHWC, seen.left_BHWC], 3).permute(0, 3, 1, 2)
+    doubt, values, left = (
+        nn.functional.pad(images, extra, mode="replicate")
+        .permute(0, 2, 3, 1)
+        .split([1, seen.values_BHWC.shape[3], seen.left_BHWC.shape[3]], 3)
+    )
+    return Suspicion(doubt[..., 0], values, left)
+
+
+def closed(damaged_HW: Tensor) -> Tensor:
+    """With pixels that damage surrounds."""
+    kernel = torch.ones(1, 1, 3, 3, device=damaged_HW.device)
+    around = nn.functional.conv2d(damaged_HW.float()[None, None], kernel, padding=1)[0, 0]
+    return damaged_HW | (around >= SURROUNDED)

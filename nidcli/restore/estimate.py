@@ -1,0 +1,93 @@
+"""From a partial view to a whole photo, in the frame of the dictionary: the Gaussian's answer, then the encoder's.
+
+    drawn      the Gaussian posterior mean of the whole-image level                                  (whole.py)
+    carried    and what it leaves of the known pixels, continued: drawn + likeliest(seen - drawn)     (fill.py)
+    said       the encoder looks at all of this and adds what it misses
+
+A small photo is the same with averages over areas for known pixels. The encoder looks at blocks of FINE x FINE pixels
+as channels of one: it then costs a quarter, and sees four times as far.
+
+Letters: B photos, H = W pixels of the frame, C channels, I channels that the encoder sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nidcli.encoder import Encoder
+from nidcli.restore.fill import likeliest
+from nidcli.restore.whole import FINE, WholeImage, area
+
+FIRST = 24  # steps towards the likeliest detail, for the encoder: it does the rest
+PROJECTIONS = 4  # rounds of bringing an enlarged photo in line with the small one
+
+
+@dataclass(frozen=True)
+class View:
+    """What the encoder looks at. carried_BHWC : the first estimate; drawn_BHWC : the Gaussian's; share_BHW : how much
+    of a pixel is known, 0 to 1."""
+
+    carried_BHWC: Tensor
+    drawn_BHWC: Tensor
+    share_BHW: Tensor
+
+    def folded(self) -> Tensor:
+        """(B, I, H / FINE, W / FINE), the first estimate first."""
+        channels = torch.cat([self.carried_BHWC, self.drawn_BHWC, self.share_BHW[..., None]], 3)
+        return fold(channels)
+
+
+def inputs(channels: int) -> int:
+    """I: what an encoder of photos sees."""
+    return FINE**2 * (2 * channels + 1)
+
+
+def fold(images_BHWC: Tensor) -> Tensor:
+    """(B, H, W, C) -> (B, C FINE^2, H / FINE, W / FINE)."""
+    return nn.functional.pixel_unshuffle(images_BHWC.permute(0, 3, 1, 2), FINE)
+
+
+def unfold(folded_BIHW: Tensor) -> Tensor:
+    """The way back."""
+    return nn.functional.pixel_shuffle(folded_BIHW, FINE).permute(0, 2, 3, 1)
+
+
+def view(whole: WholeImage, values_BHWC: Tensor, known_BHW: Tensor) -> View:
+    """Of photos with holes, in the frame: `known_BHW` is true where a value counts."""
+    B = len(values_BHWC)
+    known = known_BHW.to(values_BHWC)
+    seen = torch.where(known_BHW[..., None], values_BHWC, 0)
+    share_BNN = nn.functional.avg_pool2d(known[:, None], FINE)[:, 0]
+    sums = nn.functional.avg_pool2d(seen.permute(0, 3, 1, 2), FINE).permute(0, 2, 3, 1)
+    samples = (sums / share_BNN[..., None].clamp_min(1e-6)).reshape(B, -1)
+    weight_BM = share_BNN.reshape(B, -1).repeat_interleave(whole.channels, 1)
+    drawn = whole.draw(whole.posterior(samples, weight_BM))
+    carried = drawn + likeliest(seen - drawn, known_BHW, whole.rough_P, FIRST)
+    return View(torch.where(known_BHW[..., None], values_BHWC, carried), drawn, known)
+
+
+def view_small(whole: WholeImage, small_BHWC: Tensor) -> View:
+    """Of small photos, whose pixels are averages over areas."""
+    drawn = whole.draw(whole.posterior_small(small_BHWC))
+    height, width = small_BHWC.shape[1:3]
+    share = drawn.new_full(drawn.shape[:3], min(1.0, height * width / whole.frame**2))
+    return View(projected(drawn, small_BHWC), drawn, share)
+
+
+def projected(images_BHWC: Tensor, small_BHWC: Tensor, rounds: int = PROJECTIONS) -> Tensor:
+    """Photos with what their averages lack added, smoothly (back-projection, Irani & Peleg 1991)."""
+    image, small = images_BHWC.permute(0, 3, 1, 2), small_BHWC.permute(0, 3, 1, 2)
+    size = (image.shape[2], image.shape[3])
+    for _ in range(rounds):
+        lacking = small - area(image, small.shape[3], small.shape[2])
+        image = image + nn.functional.interpolate(lacking, size, mode="bicubic", antialias=True)
+    return image.permute(0, 2, 3, 1)
+
+
+@torch.no_grad()
+def said(encoder: Encoder | None, seen: View) -> Tensor:
+    """(B, H, W, C): the encoder's answer, or the first estimate where there is no encoder."""
+    return seen.carried_BHWC if encoder is None else unfold(encoder(seen.folded()))
