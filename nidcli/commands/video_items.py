@@ -1,4 +1,4 @@
-"""Options of decompose-video as the library takes them, and the backgrounds that it keeps."""
+"""How decompose-video starts, what it tells while it runs, and the backgrounds that it keeps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nidcli.console import Console
     from nidcli.model import Model
     from nidcli.outcome import Item
-    from nidcli.video.job import Result, Settings
+    from nidcli.video.job import Result
 
 
 class FrameProgress:
@@ -35,13 +35,6 @@ class FrameProgress:
 
     def progress(self, done: int, total: int) -> None:
         """Clips are not counted."""
-
-
-def settings(threshold: str, min_area: int, roi: str | None) -> Settings:
-    """Raises UsageError for what is no number."""
-    from nidcli.video.job import Settings
-
-    return Settings(_threshold(threshold), min_area, None if roi is None else _region(roi))
 
 
 def start(run: RunOptions) -> str:
@@ -84,21 +77,3 @@ def memory_note() -> str:
     return (
         "Memory: up to 1.5 GiB whatever the length of the clip, most of it for frames that the background is seen in."
     )
-
-
-def _threshold(text: str) -> float | None:
-    try:
-        value = None if text == "auto" else float(text)
-    except ValueError:
-        value = -1.0
-    if value is not None and not 0 < value <= 255:
-        raise UsageError(f"--threshold is auto or a number of grey levels up to 255, not {text!r}.")
-    return value
-
-
-def _region(text: str) -> tuple[int, int, int, int]:
-    parts = text.split(",")
-    if len(parts) != 4 or not all(part.strip().isdigit() for part in parts) or 0 in map(int, parts[2:]):
-        raise UsageError(f"--roi is X,Y,WIDTH,HEIGHT in pixels such as 0,120,640,360, not {text!r}.")
-    x, y, width, height = (int(part) for part in parts)
-    return x, y, width, height

@@ -19,6 +19,8 @@ from nidcli.solvers.common import require
 
 TOLERANCE = 1e-5  # of a round, beside the size of the code
 SINGULAR = 1e-7  # added to the diagonal, as a share of its mean: experts that depend on each other share a value
+SHARP = 0.02  # of the residual's scale: the size up to which a residual counts as none
+ENOUGH = 1024  # measurements from which the scale is known well
 NORMAL = 1.4826  # standard deviations in a median absolute deviation
 
 
@@ -61,8 +63,8 @@ class Irls:
     def _weights(self, residual_SM: Tensor) -> Tensor:
         """1 / |r|, bounded where r is small beside the bulk, and zero where it is far out."""
         size_SM = residual_SM.abs()
-        scale_S1 = NORMAL * size_SM.median(1, keepdim=True).values
-        weight_SM = 1 / size_SM.clamp_min(0.05 * scale_S1).clamp_min(1e-7)
+        scale_S1 = NORMAL * size_SM[:, :: max(1, size_SM.shape[1] // ENOUGH)].median(1, keepdim=True).values
+        weight_SM = 1 / size_SM.clamp_min(SHARP * scale_S1).clamp_min(1e-7)
         return weight_SM if self.trim is None else torch.where(size_SM > self.trim * scale_S1, 0, weight_SM)
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from nidcli.video.components import without_holes, without_specks
-from nidcli.video.shadows import shadows
+from nidcli.video.shadows import over_channels, shadows
 
 FLOOR = 4 / 255  # noise that every pixel is granted
 SWAY = 0.25  # pixels by which an edge may move
@@ -67,7 +67,7 @@ def precision(deviation_HWC: Tensor, picture_HWC: Tensor) -> Tensor:
 
 def distance2(frames_THWC: Tensor, background_THWC: Tensor, precision_HWC: Tensor) -> Tensor:
     """(T, H, W): d^2 of the module's head."""
-    return (frames_THWC - background_THWC).square_().mul_(precision_HWC).sum(-1)
+    return over_channels((frames_THWC - background_THWC).square_().mul_(precision_HWC))
 
 
 def vote(distance2_THW: Tensor, threshold: float) -> Tensor:

@@ -1,13 +1,13 @@
 """The background as a dictionary: the picture of the empty scene, and how its light may change.
 
-Raw experts are the picture times slow cosines (light, shadows of clouds) and slow cosines alone (haze, reflections), so
-that no expert but the picture has any detail: none can hold a passing person. They are made orthonormal in that order,
-root mean square 1 over pixels and channels, and the code of expert i is penalised by a Gaussian around the empty scene's
-own code whose precision rises with i,
+Raw experts are the picture times slow cosines (light, shadows of clouds) and slow cosines alone (haze, reflections):
+none but the picture has any detail, none can hold a passing person. They are made orthonormal in that order, root mean
+square 1 over pixels and channels, and the code of expert i is penalised by a Gaussian around the empty scene's own code
+whose precision rises with i,
 
     precision_i = min(first exp(rate i), last),
 
-bounded, so that it neither overflows nor vanishes, and active for every frame (equation 15 of the paper has exp(beta i)).
+bounded, so that it neither overflows nor vanishes, and active for every frame (the paper's equation 15: exp(beta i)).
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from torch import Tensor
 
 from nidcli.codes import SparseCode
 from nidcli.dictionary import DictionarySpec
-from nidcli.engine import materialise
+from nidcli.engine import cached, materialise
 from nidcli.errors import ArtifactError
 from nidcli.grid import grid_coords, image_coords, pixel_centres
 from nidcli.model import Level, LevelSpec, Model, ModelSpec
 from nidcli.operators import Sample
-from nidcli.problem import Problem
+from nidcli.problem import DenseDesign, Problem
 from nidcli.solvers import Irls
 
 COSINES = 10  # of each kind: all i + j <= 3
 FIRST, RATE, LAST = 0.01, 0.5, 2.0  # of the penalty, for a data term that is the mean over measurements
-MEASURED = 1536  # points at which a frame is compared with the experts
+MEASURED = 1280  # points at which a frame is compared with the experts
+MEASURED_BYTES = 128 << 20  # of experts that are measured on a whole frame
 ROUNDS, TRIM = 6, 3.5  # of the l1 solver: see solvers/irls.py
 DEPENDENT = 0.02  # an expert of which less than this is new beside those before it is left silent
 BAND_POINTS = 1 << 17  # points at which the field is evaluated at once
@@ -165,10 +166,17 @@ def picture(model: Model, width: int, height: int) -> Tensor:
 
 
 def render(model: Model, code: SparseCode, width: int, height: int) -> Tensor:
-    """(T, H, W, C): the background of every frame."""
-    step = max(1, BAND_POINTS // width)
-    bands = [(low, min(low + step, height)) for low in range(0, height, step)]
-    return torch.cat([render_rows(model, code, width, height, rows) for rows in bands], 1)
+    """(T, H, W, C): the background of every frame, from the measured experts where they fit, else band by band."""
+    bank, device = model.level(0).bank(), model.level(0).prior_mean_BK.device
+    if 4 * width * height * bank.spec.channels * bank.spec.experts > MEASURED_BYTES:
+        step = max(1, BAND_POINTS // width)
+        bands = [(low, min(low + step, height)) for low in range(0, height, step)]
+        return torch.cat([render_rows(model, code, width, height, rows) for rows in bands], 1)
+    design = cached(bank, f"{width} x {height}".encode(), lambda: Sample(image_coords(width, height).to(device)))
+    assert isinstance(design, DenseDesign)
+    drawn_TM = code.dense(bank.spec.experts).T @ design.matrix_MK.T
+    drawn_TNC = drawn_TM.view(len(code), -1, bank.spec.channels).add_(code.constant_SC[:, None])
+    return drawn_TNC.view(len(code), height, width, -1)
 
 
 def render_rows(model: Model, code: SparseCode, width: int, height: int, rows: tuple[int, int]) -> Tensor:
