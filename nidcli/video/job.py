@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from nidcli.video.sinks import sinks
 from nidcli.video.threshold import auto_threshold, grey_levels, scene_precision
 from nidcli.video.windows import Window, windows
 
+Item = TypeVar("Item")
 BATCH, BATCH_PIXELS = 16, 1 << 20  # frames that are computed together, and their pixels
 AHEAD = 24  # frames that are read while others are computed
 
@@ -83,20 +85,22 @@ def decompose(
     finder = _Finder(clip, settings, device)
     size = max(1, min(BATCH, BATCH_PIXELS // (clip.width * clip.height)))
     log, shares, numbers, most = EventLog(), list[float](), list[int](), 1
-    window = None
-    with sinks(folder, clip) as out:
-        for window, batch in scheduled(ahead(clip.frames()), windows(clip, device, known), size):
-            background_THWC, mask_THW, found = finder.separate(window, batch)
-            most = max(most, found)
-            for frame, background_HWC, mask_HW in zip(batch, background_THWC, mask_THW, strict=True):
+    work = None
+    with sinks(folder, clip) as out, ThreadPoolExecutor(1, thread_name_prefix="nid-finder") as pool:
+        batches = scheduled(ahead(clip.frames()), windows(clip, device, known), size)
+        for work in one_behind(finder.separate(window, batch, pool) for window, batch in batches):
+            most = max(most, work.rank)
+            for frame, background_HWC, mask_HW in zip(
+                work.batch, work.background_THWC, work.masks.result(), strict=True
+            ):
                 out.add(frame, background_HWC, mask_HW)
                 log.add(frame.number, frame.seconds, mask_HW)
                 shares.append(float(mask_HW.mean()))
                 numbers.append(frame.number)
             progress(len(shares))
-        if window is None:
+        if work is None:
             raise InputError(f"{clip.path} holds no frame that can be decoded; give another file.")
-    model = window.scene.model
+    model = work.model
     write_image(folder / "background.png", picture(model, clip.width, clip.height).clamp(0, 1).cpu().numpy())
     report = Decomposition(
         frames=len(shares),
@@ -113,6 +117,17 @@ def decompose(
     return Result(report, tuple(numbers), tuple(shares), model)
 
 
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """A batch under way. background : uint8; masks : (T, H, W) bool, to come; rank : of the backgrounds."""
+
+    batch: list[Frame]
+    background_THWC: np.ndarray
+    masks: Future[np.ndarray]
+    rank: int
+    model: Model
+
+
 class _Finder:
     """Background and masks of batches of frames; what depends on a window alone is computed once for it."""
 
@@ -124,15 +139,15 @@ class _Finder:
         self._detector: Detector | None = None
         self._typical = 0.0  # grey levels in a standard deviation, in the first window
 
-    def separate(self, window: Window, batch: list[Frame]) -> tuple[np.ndarray, np.ndarray, int]:
-        """(T, H, W, C) uint8 backgrounds, (T, H, W) bool masks, and the rank of the backgrounds."""
+    def separate(self, window: Window, batch: list[Frame], pool: ThreadPoolExecutor) -> _Work:
+        """Background of a batch; its masks are found in another thread, beside the background of the next."""
         detector, model = self._prepared(window), window.scene.model
         frames_THWC = torch.from_numpy(np.stack([frame.pixels for frame in batch])).to(self.device).float() / 255
         code = codes(model, frames_THWC)
         background_THWC = render(model, code, self.clip.width, self.clip.height)
-        mask_THW = detector.masks(frames_THWC, background_THWC)
+        masks = pool.submit(detector.masks, frames_THWC, background_THWC)
         stored = (background_THWC * 255 + 0.5).clamp_(0, 255).to(torch.uint8).cpu().numpy()
-        return stored, mask_THW, rank(code, model.level(0).prior_mean_BK[0])
+        return _Work(batch, stored, masks, rank(code, model.level(0).prior_mean_BK[0]), model)
 
     def _prepared(self, window: Window) -> Detector:
         if self._detector is None or window is not self._window:
@@ -163,6 +178,16 @@ def scheduled(frames: Iterable[Frame], found: Iterator[Window], size: int) -> It
             batch = []
     if batch and window is not None:
         yield window, batch
+
+
+def one_behind(works: Iterator[Item]) -> Iterator[Item]:
+    """The same items, each when the next has been made."""
+    held: deque[Item] = deque()
+    for work in works:
+        held.append(work)
+        if len(held) > 1:
+            yield held.popleft()
+    yield from held
 
 
 def ahead(frames: Iterator[Frame], depth: int = AHEAD) -> Iterator[Frame]:

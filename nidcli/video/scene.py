@@ -30,9 +30,9 @@ from nidcli.solvers import Irls
 
 COSINES = 10  # of each kind: all i + j <= 3
 FIRST, RATE, LAST = 0.01, 0.5, 2.0  # of the penalty, for a data term that is the mean over measurements
-MEASURED = 1280  # points at which a frame is compared with the experts
+MEASURED = 1024  # points at which a frame is compared with the experts
 MEASURED_BYTES = 128 << 20  # of experts that are measured on a whole frame
-ROUNDS, TRIM = 6, 3.5  # of the l1 solver: see solvers/irls.py
+ROUNDS, TRIM = 5, 3.5  # of the l1 solver: see solvers/irls.py
 DEPENDENT = 0.02  # an expert of which less than this is new beside those before it is left silent
 BAND_POINTS = 1 << 17  # points at which the field is evaluated at once
 INFO_PIXELS = 256  # samples a side at which `info` looks at the experts
