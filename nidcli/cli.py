@@ -23,6 +23,10 @@ COMMANDS = {
     "decode": ("nidcli.commands.decode", "Turn codes back into images, at any size."),
     "inpaint": ("nidcli.commands.inpaint", "Fill holes in photos, given or found."),
     "upscale": ("nidcli.commands.upscale", "Enlarge small photos."),
+    "decompose-video": (
+        "nidcli.commands.decompose_video",
+        "Part a fixed camera's video into background and foreground.",
+    ),
     "info": ("nidcli.commands.info", "Show what a dictionary or a code file holds."),
     "verify": ("nidcli.commands.verify", "Check that dictionaries and code files are whole."),
     "eval": ("nidcli.commands.eval", "Measure results against references."),

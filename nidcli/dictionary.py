@@ -7,7 +7,9 @@
 
 Embeddings: "fourier" takes sines and cosines on the lattice of integer frequencies, lowest first (Tancik et al. 2020,
 Fourier features, their positional lattice), with a period longer than the cell so that nothing wraps around;
-"siren" is sin(omega (W x + b)) (Sitzmann et al. 2020), whose activations are sines in the trunk and heads as well.
+"siren" is sin(omega (W x + b)) (Sitzmann et al. 2020), whose activations are sines in the trunk and heads as well;
+"grid" is a table of C features, bilinear between its nodes (the dense form of a feature grid, Liu et al. 2020, Neural
+sparse voxel fields), and one that is constant, each times the slowest cosines: the picture of one scene, and its light.
 
 Letters, used in every file: N points, D dims, C channels, K atoms (experts), M measurements, S signals, F features,
 J slots of a sparse code, E width of the embedding, H width of a head.
@@ -35,8 +37,9 @@ class DictionarySpec:
     experts: int = 4096
     hidden: int = 256  # F, features that the trunk hands to the heads
     layers: int = 1  # linear maps of the trunk, with an activation between two
-    embedding: Literal["fourier", "siren"] = "fourier"
+    embedding: Literal["fourier", "siren", "grid"] = "fourier"
     frequencies: int = 480  # E, width of the embedding
+    grid: tuple[int, int] = (0, 0)  # rows and columns of the table of "grid", whose nodes are pixel centres
     period: float = 2.5  # of the slowest Fourier feature; a cell is 2 wide
     omega: float = 30.0  # of SIREN's first layer
     heads: Literal["linear", "own"] = "linear"
@@ -46,6 +49,10 @@ class DictionarySpec:
         for name in ("dims", "channels", "experts", "hidden", "layers", "frequencies", "width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.embedding == "grid" and (
+            self.dims != 2 or min(self.grid) < 1 or self.frequencies % (self.channels + 1)
+        ):
+            raise ValueError("a grid needs 2 dims, rows and columns, and frequencies a multiple of channels + 1")
 
 
 def frequency_lattice(dims: int, count: int) -> Tensor:
@@ -63,6 +70,17 @@ def frequency_lattice(dims: int, count: int) -> Tensor:
     return half[order[:count]].T.float()
 
 
+def slow_cosines(coords_ND: Tensor, count: int) -> Tensor:
+    """(N, 2) in [-1, 1] -> (N, count): cos(pi i u) cos(pi j v) with u, v in 0 ... 1, lowest i + j first."""
+    total = 0
+    while (total + 1) * (total + 2) // 2 < count:
+        total += 1
+    orders = [(i, n - i) for n in range(total + 1) for i in range(n + 1)][:count]
+    order_2J = torch.tensor(orders, dtype=coords_ND.dtype, device=coords_ND.device).T
+    phase_ND = math.pi / 2 * (coords_ND + 1)
+    return (phase_ND[:, :1] * order_2J[0]).cos() * (phase_ND[:, 1:] * order_2J[1]).cos()
+
+
 class Trunk(nn.Module):
     """x -> h(x): embedding and the shared layers."""
 
@@ -74,6 +92,8 @@ class Trunk(nn.Module):
         if spec.embedding == "fourier":
             waves = frequency_lattice(spec.dims, (spec.frequencies + 1) // 2)
             self.register_buffer("wave_DE", waves * (2 * math.pi / spec.period), persistent=False)
+        elif spec.embedding == "grid":
+            self.table_CYX = nn.Parameter(torch.zeros(spec.channels, *spec.grid))
         else:
             self.first = nn.Linear(spec.dims, spec.frequencies)
             nn.init.uniform_(self.first.weight, -1 / spec.dims, 1 / spec.dims)
@@ -89,8 +109,20 @@ class Trunk(nn.Module):
         """(N, D) -> gamma(x), (N, E)."""
         if self.spec.embedding == "siren":
             return torch.sin(self.spec.omega * self.first(coords_ND))
+        if self.spec.embedding == "grid":
+            return self._tabled(coords_ND)
         phase = coords_ND @ self.wave_DE.to(coords_ND.dtype)
         return torch.cat([phase.cos(), phase.sin()], 1)[:, : self.spec.frequencies]
+
+    def _tabled(self, coords_ND: Tensor) -> Tensor:
+        """(N, E): feature c, the last of them constant, times cosine j, at c J + j."""
+        C = self.spec.channels
+        sampled = nn.functional.grid_sample(  # nodes at pixel centres, constant beyond the outermost
+            self.table_CYX[None], coords_ND[None, None], padding_mode="border", align_corners=False
+        )
+        features_NC = torch.cat([sampled[0, :, 0].T, torch.ones_like(coords_ND[:, :1])], 1)
+        cosines_NJ = slow_cosines(coords_ND, self.spec.frequencies // (C + 1))
+        return (features_NC[:, :, None] * cosines_NJ[:, None, :]).flatten(1)
 
     def forward(self, coords_ND: Tensor) -> Tensor:
         """(N, D) -> features (N, F)."""

@@ -99,6 +99,43 @@ class Meter:
         return self._similarity / self._windows if self._windows else math.nan
 
 
+class MaskMeter:
+    """Precision, recall and F-measure of masks against labels, over all the pixels that are added.
+
+    Labels of changedetection.net (Goyette et al. 2012): 0 background and 50 shadow are negative, 255 is positive, and
+    all others (85 outside the region, 170 unknown) do not count.
+    """
+
+    def __init__(self) -> None:
+        self._hits = self._false = self._missed = self.pixels = 0
+
+    def add(self, mask: Tensor, labels: Tensor) -> None:
+        """Masks (bool) and labels (uint8) of one shape."""
+        if mask.shape != labels.shape:
+            raise ValueError(f"masks of shapes {tuple(mask.shape)} and {tuple(labels.shape)}")
+        moving, still = labels == 255, (labels == 0) | (labels == 50)
+        self._hits += int((mask & moving).sum())
+        self._false += int((mask & still).sum())
+        self._missed += int((~mask & moving).sum())
+        self.pixels += int((moving | still).sum())
+
+    @property
+    def precision(self) -> float:
+        """Of what was found; NaN if that is nothing."""
+        return self._hits / (self._hits + self._false) if self._hits + self._false else math.nan
+
+    @property
+    def recall(self) -> float:
+        """Of what moves; NaN if nothing does."""
+        return self._hits / (self._hits + self._missed) if self._hits + self._missed else math.nan
+
+    @property
+    def f_measure(self) -> float:
+        """Harmonic mean of both: 2 hits / (2 hits + false + missed)."""
+        total = 2 * self._hits + self._false + self._missed
+        return 2 * self._hits / total if total else math.nan
+
+
 def _unit(pixels: Tensor) -> Tensor:
     """float32 in 0...1."""
     if pixels.dtype in (torch.uint8, torch.uint16):

@@ -33,6 +33,7 @@ ALLOWED = {
     "metrics": {"grid"},
     "phantoms": {"grid"},
     "files": set(),
+    "video": {"codes", "dictionary", "engine", "files", "grid", "model", "operators", "problem", "solvers"},
     "outcome": set(),
     "console": {"files", "outcome"},
     "batch": {"console", "files", "outcome"},

@@ -3,10 +3,11 @@
 from nidcli.solvers.adam import Adam
 from nidcli.solvers.conjugate import ConjugateGradient
 from nidcli.solvers.fista import Fista, lambda_max
+from nidcli.solvers.irls import Irls
 from nidcli.solvers.map import Map
 from nidcli.solvers.omp import Omp
 from nidcli.solvers.ridge import Ridge
 
 SOLVERS = {"omp": Omp, "fista": Fista, "ridge": Ridge, "map": Map, "cg": ConjugateGradient, "adam": Adam}
 
-__all__ = ["SOLVERS", "Adam", "ConjugateGradient", "Fista", "Map", "Omp", "Ridge", "lambda_max"]
+__all__ = ["SOLVERS", "Adam", "ConjugateGradient", "Fista", "Irls", "Map", "Omp", "Ridge", "lambda_max"]

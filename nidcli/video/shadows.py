@@ -1,0 +1,46 @@
+"""Cast shadows: the background's own colours and texture, darker by one factor over a small window.
+
+With g = <frame, background> / <background, background> over a window and all channels, a shadow leaves
+
+    residual = |frame - g background|^2 / |background|^2
+
+near the noise: colour and texture are those of the background (normalised cross-correlation, Jacques, Jung and Musse
+2005), and g lies below one. What is darker than DARKEST is not told from a dark object, and stays.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+DARKEST, BRIGHTEST = 0.35, 0.98  # of g
+UNLIKE = 0.0035  # residual at most
+NOISE = (2.5 / 255) ** 2  # and what the noise adds to it, absolute
+AREA = 3  # pixels a side of the window
+
+
+def shadows(frames_THWC: Tensor, background_THWC: Tensor, found_THW: Tensor) -> Tensor:
+    """(T, H, W) bool: the pixels of `found` that are shadow."""
+    cross_THW = box(over_channels(frames_THWC * background_THWC))
+    power_THW = box(over_channels(background_THWC.square())).clamp_min_(1e-6)
+    own_THW = box(over_channels(frames_THWC.square()))
+    gain_THW = cross_THW / power_THW
+    residual_THW = own_THW - gain_THW * cross_THW
+    channels = frames_THWC.shape[-1]
+    alike_THW = residual_THW <= UNLIKE * power_THW + channels * NOISE
+    shadow_THW = alike_THW & (gain_THW > DARKEST) & (gain_THW < BRIGHTEST) & found_THW
+    return found_THW & (box(shadow_THW.float()) > 0.5)
+
+
+def over_channels(values_THWC: Tensor) -> Tensor:
+    """The sum over the last axis, as a product: sums over a few neighbouring numbers are slow."""
+    return values_THWC @ values_THWC.new_ones(values_THWC.shape[-1])
+
+
+def box(planes_THW: Tensor) -> Tensor:
+    """Mean over a window, borders repeated."""
+    r = AREA // 2
+    x = torch.nn.functional.pad(planes_THW[:, None], (r, r, r, r), mode="replicate")[:, 0]
+    x = sum((x[..., i : x.shape[-1] - AREA + 1 + i] for i in range(1, AREA)), x[..., : x.shape[-1] - AREA + 1])
+    H = x.shape[-2] - AREA + 1
+    return sum((x[..., i : H + i, :] for i in range(1, AREA)), x[..., :H, :]) / AREA**2

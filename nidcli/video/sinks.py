@@ -1,0 +1,59 @@
+"""Where the frames of a decomposition go: two videos and a folder of masks, written while the next are computed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from shutil import rmtree
+
+import numpy as np
+
+from nidcli.files.atomic import make_folder
+from nidcli.files.image_writing import write_image
+from nidcli.files.video import Clip, Frame
+from nidcli.files.video_writing import VideoWriter, writing
+
+MASKS = 64  # that may wait to be written
+
+
+class Sinks:
+    """One clip's outputs."""
+
+    def __init__(
+        self, folder: Path, background: VideoWriter, foreground: VideoWriter, pool: ThreadPoolExecutor
+    ) -> None:
+        self._folder, self._background, self._foreground, self._pool = folder, background, foreground, pool
+        self._waiting: deque[Future[None]] = deque()
+
+    def add(self, frame: Frame, background_HWC: np.ndarray, mask_HW: np.ndarray) -> None:
+        """One frame: its background, uint8, and its mask. The foreground is the frame where the mask is set."""
+        self._background.add(background_HWC, frame.seconds)
+        self._foreground.add(frame.pixels * mask_HW[:, :, None], frame.seconds)
+        path = self._folder / f"{frame.number:06d}.png"
+        self._waiting.append(self._pool.submit(write_image, path, mask_HW.astype(np.uint8) * 255))
+        self.settle(MASKS)
+
+    def settle(self, leave: int = 0) -> None:
+        """Wait until no more than `leave` masks are unwritten, and raise what went wrong."""
+        while len(self._waiting) > leave:
+            self._waiting.popleft().result()
+
+
+@contextmanager
+def sinks(folder: Path, clip: Clip) -> Iterator[Sinks]:
+    """The outputs of a clip in a folder; masks of an older run, whose clip may have been longer, are removed."""
+    masks = folder / "masks"
+    if masks.is_dir():
+        rmtree(masks)
+    make_folder(masks)
+    with ExitStack() as stack:
+        size = (clip.width, clip.height, clip.last)
+        background = stack.enter_context(writing(folder / "background.mp4", *size))
+        foreground = stack.enter_context(writing(folder / "foreground.mp4", *size))
+        pool = stack.enter_context(ThreadPoolExecutor(2, thread_name_prefix="nid-masks"))
+        found = Sinks(masks, background, foreground, pool)
+        yield found
+        found.settle()
