@@ -16,6 +16,7 @@ from nidcli.dictionary import Dictionary, DictionarySpec
 from nidcli.encoder import Encoder, EncoderSpec
 from nidcli.errors import UsageError
 from nidcli.gates import CellGate, GateSpec
+from nidcli.moe.gates import MoeGate, MoeGateSpec
 from nidcli.partition import Partition, Tile, tiles
 from nidcli.problem import Prior
 
@@ -53,12 +54,16 @@ class LevelSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """Levels from coarse to fine; the gate answers for the finest, the encoder for the whole of a partial view."""
+    """Levels from coarse to fine; the gate answers for the finest, the encoder for the whole of a partial view.
+
+    moe : the gate that was trained together with the experts, of a dictionary learned by `--method moe`.
+    """
 
     kind: Literal["image", "ct", "sdf", "video"] = "image"
     levels: tuple[LevelSpec, ...] = field(default_factory=lambda: (LevelSpec(),))
     gate: GateSpec | None = None
     encoder: EncoderSpec | None = None
+    moe: MoeGateSpec | None = None
 
 
 class Level(nn.Module):
@@ -109,9 +114,15 @@ class Model(nn.Module):
         self.levels = nn.ModuleList(Level(level) for level in spec.levels)
         self.gate = CellGate(spec.gate, spec.levels[-1].orthonormal) if spec.gate else None
         self.encoder = Encoder(spec.encoder) if spec.encoder else None
+        self.moe = _moe_gate(spec.moe, spec.levels[-1]) if spec.moe else None
 
     def level(self, index: int) -> Level:
         """The level at an index, -1 the finest."""
         level = self.levels[index % len(self.levels)]
         assert isinstance(level, Level)
         return level
+
+
+def _moe_gate(spec: MoeGateSpec, level: LevelSpec) -> MoeGate:
+    side, banks = level.window(level.pixels).row_YH.shape[1], 1 if level.shared else level.cells**2
+    return MoeGate(spec, level.dictionary.experts, level.dictionary.channels, level.pixels, side, banks)
