@@ -145,6 +145,7 @@ def save(path: Path, learner: MoeLearner, preset: Preset, command: str, data_dig
     half = not exact - halved > HALF_LOSS
     score = halved if half else exact
     meta = Metadata(
+        units="sRGB values as stored" if spec.model.kind == "image" else "values as stored",
         code_samples=samples,
         metrics=() if math.isnan(score) else (Metric("psnr", score),),
         provenance=Provenance(
