@@ -18,8 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.baselines import ffm, fields, meta, siren
 from benchmarks.common import cells, faces, reduced
-from nidcli.coding import coder, refiner
 from nidcli.codes import ImageCode
+from nidcli.coding import coder, refiner
 from nidcli.files.images import resize
 from nidcli.grid import image_coords
 from nidcli.imaging import encode, render_all

@@ -32,8 +32,8 @@ FORMULAS = (
     "MB: 4 bytes a number; networks 500 x weights; dictionaries all their tensors (gate included) and for each image "
     "64 cells x k (value 4 bytes, index 2) and 3 constants",
     "GFLOP to render one: networks 2 x 16384 x (weights of their matrices); dictionaries counted by "
-    "torch.utils.flop_counter (trunk on the 256 points of a cell, folded heads at them) + 2 x 64 k C F to fold the heads",
-    "images/s: coding (with its steps) and rendering, one image after another for networks, all at once for dictionaries",
+    "torch.utils.flop_counter (trunk on the 256 points of a cell, folded heads at them) + 2 x 64 k C F to fold heads",
+    "images/s: coding (with its steps) and rendering; one image after another for networks, all at once otherwise",
     "steps: Adam on a network or on a code; with ours conjugate gradients on the code",
 )
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from nidcli.metadata import without_paths
+
 NONE = "n/a"
 
 
@@ -64,7 +66,7 @@ def plain(value: object) -> object:
 
 def machine() -> str:
     """Command, date and machine."""
-    command = " ".join(["python -m benchmarks.paper", *sys.argv[1:]])
+    command = without_paths(["python -m benchmarks.paper", *sys.argv[1:]])
     cores = f"{torch.get_num_threads()} of {os.cpu_count()} cores"
     where = f"{platform.processor() or platform.machine()}, {cores}, torch {torch.__version__}"
     return f"`{command}`, {datetime.date.today().isoformat()}, {where}"

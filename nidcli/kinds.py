@@ -17,6 +17,7 @@ KINDS = {"image": ("nidcli.training", "image")}
 METHODS = {
     ("image", "moe"): ("nidcli.moe.training", "moe"),
     ("ct", "moe"): ("nidcli.moe.training", "shepp-logan-small"),
+    ("sdf", "moe"): ("nidcli.moe.shapes", "shapenet-chair-small"),
 }
 
 

@@ -125,4 +125,5 @@ class Model(nn.Module):
 
 def _moe_gate(spec: MoeGateSpec, level: LevelSpec) -> MoeGate:
     side, banks = level.window(level.pixels).row_YH.shape[1], 1 if level.shared else level.cells**2
-    return MoeGate(spec, level.dictionary.experts, level.dictionary.channels, level.pixels, side, banks)
+    bank = level.dictionary
+    return MoeGate(spec, bank.experts, bank.channels, level.pixels, side, banks, bank.dims)

@@ -70,13 +70,17 @@ def test_shapenet_is_read_in_both_its_layouts_by_the_split_of_r2n2(tmp_path: Pat
     old = touched(tmp_path / CHAIR / "bbb" / "model.obj")
     touched(tmp_path / CHAIR / "ccc" / "models" / "model_normalized.obj")
     touched(tmp_path / "02691156" / "ddd" / "model.obj")
-    split = {CHAIR: {"train": ["bbb", "aaa", "gone"], "val": [], "test": ["ccc"]}, "02691156": {"train": ["ddd"]}}
+    split = {
+        "train": {CHAIR: ["bbb", "aaa", "gone"], "02691156": ["ddd"]},
+        "val": {CHAIR: []},
+        "test": {CHAIR: {"ccc": [0, 3]}},  # with numbers of views
+    }
     file = touched(tmp_path / "split.json", json.dumps(split))
     assert [(s.name, s.path) for s in shapenet(tmp_path, file, CHAIR, "train")] == [("bbb", old), ("aaa", new)]
     assert [s.name for s in shapenet(tmp_path, file, CHAIR, "test")] == ["ccc"]
     with pytest.raises(InputError, match="holds none of the 0 models"):
         shapenet(tmp_path, file, CHAIR, "val")
-    with pytest.raises(InputError, match="does not list 02691156 / test"):
+    with pytest.raises(InputError, match="does not list test / 02691156"):
         shapenet(tmp_path, file, "02691156", "test")
     with pytest.raises(InputError, match="does not list"):
         shapenet(tmp_path, touched(tmp_path / "bad.json", "[1]"), CHAIR, "train")

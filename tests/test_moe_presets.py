@@ -11,6 +11,7 @@ import pytest
 from nidcli.artifacts import load_model
 from nidcli.files.collections import open_collection
 from nidcli.kinds import METHODS, prepare
+from nidcli.moe import shapes
 from nidcli.moe.training import Preset, save
 from nidcli.presets import kind_of, load_preset, method_of, preset_names
 from nidcli.progress import Running
@@ -18,7 +19,7 @@ from nidcli.runs import RunFolder, drive
 from nidcli.training import Changes
 
 IMAGES = [name for name in preset_names() if method_of(name) == "moe" and kind_of(name) in ("image", "ct")]
-PAPER = ["celeba", "shepp-logan", "surveillance"]
+PAPER = ["celeba", "shepp-logan", "surveillance", "shapenet-chair"]
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +58,17 @@ def test_every_preset_learns(name: str, photos: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_the_papers_settings_are_those_of_the_paper(name: str):
-    preset = load_preset(name, Preset)
+    preset = load_preset(name, shapes.Preset if name == "shapenet-chair" else Preset)
     level, bank = preset.model.levels[0], preset.model.levels[0].dictionary
-    assert (preset.epochs, preset.warm_epochs, preset.sparsity) == (5000, 10, 0.01)
+    assert (preset.epochs, preset.sparsity) == (5000, 0.01)
+    assert preset.warm_epochs == (20 if name == "shapenet-chair" else 10)
     assert (bank.layers, bank.hidden, bank.heads, bank.width, bank.activated) == (4, 256, "own", 32, True)
     assert bank.experts == (1024 if name == "shepp-logan" else 4096)
     assert level.top_k in (128, 256)
     if name == "shepp-logan":
         assert preset.model.moe is None and level.cells == 1 and preset.size == 128
+    elif name == "shapenet-chair":
+        assert preset.model.moe is None and bank.dims == 3 and preset.loss == "l1"
     else:
         assert preset.model.moe is not None and preset.model.moe.blocks == 4
     if name == "surveillance":

@@ -79,8 +79,8 @@ def fit(
 ) -> tuple[Weights, int, float]:
     """Adam until either is spent: the weights, the steps and the seconds taken."""
     start, done, last = time.perf_counter(), 0, weights
-    for last in descend(weights, loss, rate, steps):
-        done += 1
+    for found in descend(weights, loss, rate, steps):
+        last, done = found, done + 1
         if time.perf_counter() - start >= seconds:
             break
     return tuple(weight.detach() for weight in last), done, time.perf_counter() - start

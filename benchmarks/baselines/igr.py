@@ -1,7 +1,7 @@
 """IGR: implicit geometric regularization for learning shapes (Gropp et al. 2020).
 
-A softplus network that begins as a sphere (Atzmon and Lipman 2020), |f| + |grad f - n| on the cloud and (|grad f| - 1)^2
-around it and in space.
+A softplus network that begins as a sphere (Atzmon and Lipman 2020), |f| + |grad f - n| on the cloud and
+(|grad f| - 1)^2 around it and in space.
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ Split = Literal["train", "val", "test"]
 PARTITION, ALIGNED = "list_eval_partition.txt", "img_align_celeba"
 _NUMBERS: dict[str, Split] = {"0": "train", "1": "val", "2": "test"}
 _MESHES = ("models/model_normalized.obj", "models/model_watertight.obj", "model.obj", "model.ply", "model.off")
+MESHES = frozenset({".obj", ".ply", ".off", ".stl", ".glb"})
+SPLIT_FILES = ("R2N2_split.json", "pix2mesh_splits_val05.json", "split.json")
 CLIPS = frozenset({".avi", ".mp4", ".mov", ".mkv", ".mpg"})
 
 
@@ -69,10 +71,10 @@ def shapenet(root: Path, split_file: Path, synset: str, split: Split) -> list[Sh
     """
     try:
         plain = json.loads(_text(split_file))
-        names = [str(name) for name in plain[synset][split]]
+        names = [str(name) for name in plain[split][synset]]
     except (ValueError, KeyError, TypeError):
         raise InputError(
-            f'{split_file} does not list {synset} / {split}; write {{"{synset}": {{"{split}": [...]}}}}.'
+            f'{split_file} does not list {split} / {synset}; write {{"{split}": {{"{synset}": [...]}}}}.'
         ) from None
     found = []
     for name in names:
@@ -82,6 +84,22 @@ def shapenet(root: Path, split_file: Path, synset: str, split: Split) -> list[Sh
             found.append(Shape(name, path))
     if not found:
         raise InputError(f"{root / synset} holds none of the {len(names)} models of {split}; check the folder.")
+    return found
+
+
+def named_shapes(name: str, synset: str, split: Split, warn: Callable[[str], None], recursive: bool) -> list[Path]:
+    """What a `--data` argument stands for: a ShapeNet folder's split, the meshes of a folder, or one mesh."""
+    root = Path(name)
+    file = next((root / known for known in SPLIT_FILES if (root / known).is_file()), None)
+    if file is not None:
+        shapes = shapenet(root, file, synset, split)
+        warn(f"{name} is laid out as ShapeNet: {len(shapes)} shapes of {synset} in its {split} split are taken.")
+        return [shape.path for shape in shapes]
+    if not root.is_dir():
+        return [root]
+    found = sorted(path for path in root.glob("**/*" if recursive else "*") if path.suffix.lower() in MESHES)
+    if not found:
+        raise InputError(f"{root} holds no mesh; name another folder, or add -r for its subfolders.")
     return found
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SOFTNESS = 0.1  # sigma, as a share of the root-mean-square score
+SOFTNESS = 0.5  # sigma, as a share of the root-mean-square score: wide enough that an unused expert feels it
 
 
 def squared_cv(total_K: Tensor) -> Tensor:

@@ -38,6 +38,7 @@ class MoeGateSpec:
     pool: Pool = "flatten"  # flatten, position or mean for a CNN; mean (DeepSets) or max (PointNet) for a set
     centred: bool = True  # batch normalisation before the output layer: else every cell calls the same experts at first
     normalise: bool = True  # codes are divided by their l2 norm
+    scale: float = 1.0  # of scores: about 1 / sqrt(experts) keeps codes that are not normalised at a norm of 1
 
     def __post_init__(self) -> None:
         for name in ("width", "stem", "blocks", "kernel"):
@@ -64,8 +65,12 @@ def normalised(code_SK: Tensor) -> Tensor:
 class MoeGate(nn.Module):
     """Samples of cells -> scores and constants."""
 
-    def __init__(self, spec: MoeGateSpec, experts: int, channels: int, pixels: int, side: int, banks: int) -> None:
+    def __init__(
+        self, spec: MoeGateSpec, experts: int, channels: int, pixels: int, side: int, banks: int, dims: int = 2
+    ) -> None:
         super().__init__()
+        if spec.kind == "cnn" and dims != 2:
+            raise UsageError("A CNN gate looks at pictures; give --gate set or lookup for signals in space.")
         self.spec, self.experts, self.channels = spec, experts, channels
         self.pixels, self.side = pixels, side
         self.encoder: CnnEncoder | SetEncoder
@@ -73,7 +78,7 @@ class MoeGate(nn.Module):
             sizes = (spec.width, spec.stem, spec.blocks, spec.kernel, spec.halve, spec.pool)
             self.encoder = CnnEncoder(channels, side, *sizes)
         else:
-            self.encoder = SetEncoder(2, channels, spec.width, spec.blocks, spec.pool)
+            self.encoder = SetEncoder(dims, channels, spec.width, spec.blocks, spec.pool)
         self.norm = nn.BatchNorm1d(self.encoder.out, affine=False) if spec.centred else None
         self.heads = nn.ModuleList(nn.Linear(self.encoder.out, experts + channels) for _ in range(banks))
 
@@ -93,7 +98,7 @@ class MoeGate(nn.Module):
             banks = len(self.heads)
             each = [head(hidden_SV[number::banks]) for number, head in enumerate(self.heads)]
             raw_SQ = torch.stack(each, 1).flatten(0, 1)
-        return raw_SQ[:, : self.experts], raw_SQ[:, self.experts :]
+        return raw_SQ[:, : self.experts] * self.spec.scale, raw_SQ[:, self.experts :]
 
     def _picture(self, values_SNC: Tensor, coords_ND: Tensor, known_SN: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Samples at their places in the window, and a mask unless everything is there."""

@@ -57,18 +57,25 @@ class MoeLearner:
         self.held = list(range(self.train, len(collection)))
         self.model = prepare(Model(spec.model)).to(device)
         level = self.level.spec
-        self.cells = (level.cells or -(-spec.size // level.pixels)) ** 2
+        self.cells = self._cells(level.cells or -(-spec.size // level.pixels))
         self.photos = max(1, min(self.train, spec.batch // self.cells))
         epoch = self.train // self.photos
         self.warm = spec.warm_epochs * epoch
         self.spec = replace(spec, steps=spec.steps or spec.epochs * epoch)
         self.gate = self._gate(level.dictionary.experts, level.dictionary.channels)
-        self.source = CellSource(collection, self.model, 0, spec.size, 0, omp_coder, device)
-        self.space = CellSpace.of(level, 0, device)
+        self._look()
         self.moments = Moments([*self.model.parameters(), *self._own_parameters()], spec.rate)
         self.usage_K = torch.zeros(level.dictionary.experts, dtype=torch.long, device=device)
         self.place = Place("warm-up" if self.warm else "top-k")
         self.began = time.monotonic()
+
+    def _cells(self, side: int) -> int:
+        return side**2
+
+    def _look(self) -> None:
+        """What the cells of a batch are cut from."""
+        self.source = CellSource(self.collection, self.model, 0, self.spec.size, 0, omp_coder, self.device)
+        self.space = CellSpace.of(self.level.spec, 0, self.device)
 
     def _gate(self, experts: int, channels: int) -> MoeGate | LookupGate:
         if self.model.moe is not None:
@@ -161,10 +168,15 @@ class MoeLearner:
             return MoeProgress(place.stage, 0, 0, place.step, steps, seconds)
         used, even = used_and_even(self.usage_K)
         self.usage_K.zero_()
-        trained = float(psnr(field_SNC[None], batch.values_SNC[None]))
-        shown = None if isinstance(self.gate, LookupGate) else self.held_out(SHOWN)
-        where = (place.stage, 0, 0, place.step, steps, seconds)
-        return MoeProgress(*where, shown, float(loss), trained, used, even)
+        where = (place.stage, 0, 0, place.step, steps, seconds, self._judged())
+        return MoeProgress(*where, float(loss), self._trained(batch, field_SNC), used, even)
+
+    def _judged(self) -> float | None:
+        """Of held-out images; a lookup table says nothing about them."""
+        return None if isinstance(self.gate, LookupGate) else self.held_out(SHOWN)
+
+    def _trained(self, batch: Batch, field_SNC: Tensor) -> float | None:
+        return float(psnr(field_SNC[None], batch.values_SNC[None]))
 
     @torch.no_grad()
     def held_out(self, count: int) -> float:
