@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.baselines import ffm, fields, meta, siren
 from benchmarks.common import cells, faces, reduced
 from nidcli.codes import ImageCode
-from nidcli.coding import coder, refiner
+from nidcli.coding import SolverName, coder, refiner
 from nidcli.files.images import resize
 from nidcli.grid import image_coords
 from nidcli.imaging import encode, render_all
@@ -32,7 +32,7 @@ from nidcli.training import Preset
 
 SIDE, CELLS = 128, 64
 META_PIXELS = 4096  # of an image that one loss of meta-learning sees
-META_RATE = 1e-3  # of Adam at test time, which was as good as plain steps or better
+META_RATE = 1e-3  # of Adam at test time
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,10 @@ def photos(train: int, folder: Path) -> Photos:
 # ---- one network an image
 
 
-def _network(name: str, field: fields.Field, start: fields.Weights, rate: float, learned: str = "") -> Way:
+def _network(
+    name: str, field: fields.Field, start: fields.Weights, rate: float, learned: str = "", plain: float = 0.0
+) -> Way:
+    """plain : rate of plain gradient steps, of which the better one is taken on every image."""
     points = image_coords(SIDE, SIDE)
 
     def draw(images: Tensor, steps: int) -> Tensor:
@@ -78,9 +81,12 @@ def _network(name: str, field: fields.Field, start: fields.Weights, rate: float,
         for image in images:
             target = image.reshape(-1, 3)
             loss = lambda weights, step, target=target: (field(weights, points) - target).square().mean()  # noqa: E731
-            weights = fields.fit(start, loss, rate, steps=steps)[0] if steps else start
+            ends = [fields.fit(start, loss, rate, steps=steps)[0] if steps else start]
+            if plain and steps:
+                ends.append(fields.adapt(start, lambda weights, loss=loss: loss(weights, 0), plain, steps))
             with torch.no_grad():
-                drawn.append(field(weights, points).view(SIDE, SIDE, 3))
+                best = min(ends, key=lambda weights, loss=loss: float(loss(weights, 0)))
+                drawn.append(field(best, points).view(SIDE, SIDE, 3))
         return torch.stack(drawn)
 
     return Way(name, 500.0 * fields.parameters(start), fields.flops(start, SIDE**2) / 1e9, draw, learned)
@@ -108,7 +114,7 @@ def meta_way(train: Photos, seconds: float) -> Way:
         return lambda weights: (siren.field(weights, points[some]) - target).square().mean()
 
     start, steps = meta.learn(meta.weights(), task, seconds)
-    return _network("Meta", siren.field, start, META_RATE, f"{steps} outer steps")
+    return _network("Meta", siren.field, start, META_RATE, f"{steps} outer steps", meta.INNER_RATE)
 
 
 # ---- dictionaries
@@ -118,13 +124,13 @@ def _drawn(model: Model, codes: list[ImageCode]) -> Tensor:
     return render_all(model, codes, SIDE, SIDE)
 
 
-def _dictionary(name: str, model: Model, k: int, steps_by: str, learned: str) -> Way:
+def _dictionary(name: str, model: Model, k: int, steps_by: str, learned: str, first: SolverName = "gate") -> Way:
     model.eval().requires_grad_(False)
     numbers = float(sum(tensor.numel() for tensor in model.state_dict().values()))
     numbers += 500 * CELLS * (1.5 * k + 3)  # an index is half a number
 
     def draw(images: Tensor, steps: int) -> Tensor:
-        codes = encode(model, images, coder(model, "gate", k))
+        codes = encode(model, images, coder(model, first, k))
         if steps:
             codes = encode(model, images, refiner(steps_by, steps), init=codes)  # type: ignore[arg-type]
         return _drawn(model, codes)
@@ -165,6 +171,11 @@ def ours_model(train: Photos, seconds: float) -> tuple[Model, str]:
 def ours_way(model: Model, k: int, learned: str) -> Way:
     """Gate, then conjugate gradients on its support."""
     return _dictionary(f"ours, k = {k}", model, k, "cg", learned)
+
+
+def pursuit_way(model: Model, k: int, learned: str) -> Way:
+    """Codes by matching pursuit, as `nid encode --solver omp`."""
+    return _dictionary(f"ours, pursuit, k = {k}", model, k, "cg", learned, "omp")
 
 
 # ---- classical dictionaries of the same cells

@@ -34,7 +34,8 @@ FORMULAS = (
     "GFLOP to render one: networks 2 x 16384 x (weights of their matrices); dictionaries counted by "
     "torch.utils.flop_counter (trunk on the 256 points of a cell, folded heads at them) + 2 x 64 k C F to fold heads",
     "images/s: coding (with its steps) and rendering; one image after another for networks, all at once otherwise",
-    "steps: Adam on a network or on a code; with ours conjugate gradients on the code",
+    "steps: Adam on a network or on a code; Meta the better of Adam and plain steps on every image; with ours "
+    "conjugate gradients on the code, and none after a pursuit, whose code is solved for already",
 )
 
 
@@ -79,6 +80,7 @@ def table1(folder: Path, out: Path, seconds: float, images: int, train: int, moe
     for k in (128, 256):
         for steps in (0, 5, 10):
             row(f.ours_way(model, k, how), steps)
+        row(f.pursuit_way(model, k, how), 0)
         row(f.pca_way(collection, k), 0)
     row(f.sklearn_way(collection, 128, seconds), 0)
     table.write(out)

@@ -36,7 +36,7 @@ def faces(tmp_path: Path) -> Path:
 
 
 def test_celeba_is_split_by_its_partition_file(faces: Path):
-    names = {split: [path.name for path in celeba(faces, split)] for split in ("train", "val", "test")}  # type: ignore[arg-type]
+    names = {split: [path.name for path in celeba(faces, split)] for split in ("train", "val", "test")}
     assert names["train"] == ["000001.jpg", "000003.jpg", "000006.jpg"]
     assert names["val"] == ["000004.jpg"] and names["test"] == ["000002.jpg", "000005.jpg"]
 

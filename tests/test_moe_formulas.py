@@ -45,6 +45,7 @@ def test_a_code_is_divided_by_its_l2_norm_and_not_by_a_softmax():
 def test_gradients_reach_the_scores_that_are_kept_and_no_others():
     h = scores().requires_grad_()
     largest(h, TOP).square().sum().backward()
+    assert h.grad is not None
     assert torch.equal(h.grad != 0, largest(h.detach(), TOP) != 0)
 
 
@@ -108,7 +109,7 @@ def bank_of(heads: str = "linear", experts: int = K) -> Dictionary:
 def test_fields_are_sums_of_experts_and_a_constant_in_the_bank_of_the_cell(heads: str):
     banks, coords = [bank_of(heads), bank_of(heads)], image_coords(4, 4)
     with torch.no_grad():
-        banks[1].head_KCF += 1
+        banks[1].head_KCF.add_(1)
         code, constant = largest(scores(6), TOP), scores(6, 2, seed=4)
         found = draw(banks, coords, code, constant, TOP)
         for s in range(6):

@@ -8,15 +8,15 @@ from torch import Tensor
 
 from nidcli.errors import UsageError
 from nidcli.grid import image_coords
-from nidcli.moe.encoders import CnnEncoder, PartialConv, SetEncoder
+from nidcli.moe.encoders import CnnEncoder, PartialConv, Pool, SetEncoder
 from nidcli.moe.gates import MoeGate, MoeGateSpec
 from nidcli.moe.schedule import hidden_part
 
 SIDE, C = 8, 2
-GATES = [
-    MoeGateSpec(width=6, stem=5, blocks=3, halve=halve, pool=pool, centred=False)
-    for halve, pool in ((0, "position"), (2, "flatten"), (3, "mean"))
-] + [MoeGateSpec(kind="set", width=6, blocks=2, halve=0, pool=pool, centred=False) for pool in ("mean", "max")]  # type: ignore[arg-type]
+POOLS: list[tuple[int, Pool]] = [(0, "position"), (2, "flatten"), (3, "mean")]
+SETS: list[Pool] = ["mean", "max"]
+GATES = [MoeGateSpec(width=6, stem=5, blocks=3, halve=halve, pool=pool, centred=False) for halve, pool in POOLS]
+GATES += [MoeGateSpec(kind="set", width=6, blocks=2, halve=0, pool=pool, centred=False) for pool in SETS]
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -33,6 +33,7 @@ def test_a_partial_convolution_is_the_formula_of_liu_et_al():
     known = (torch.rand(1, 1, 5, 5, generator=torch.Generator().manual_seed(1)) > 0.5).float()
     known[0, 0, :3, :3] = 0  # a window that sees nothing
     answer, seen = conv.masked(x, known)
+    assert conv.bias is not None
     for i in range(5):
         for j in range(5):
             total, count, inside = torch.zeros(3), 0, 0

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-HIDDEN, LAYERS, RATE, BETA, SKIP = 256, 6, 5e-4, 100.0, 3
+HIDDEN, LAYERS, RATE, BETA, SKIP = 128, 6, 5e-4, 100.0, 3
 NORMALS, EIKONAL = 1.0, 0.1
 
 
