@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from nidcli.errors import InputError
+from nidcli.files.collections import open_collection
 from nidcli.files.datasets import bmc, celeba, named_split, shapenet
 from nidcli.files.images import write_image
 from nidcli.moe.training import Preset, open_data
@@ -100,7 +102,34 @@ def test_bmc_clips_are_files_or_folders_of_frames_without_their_truth(tmp_path: 
     assert list(clips) == ["Video_001", "Video_002", "Video_003"]
     assert clips["Video_001"] == [film] and clips["Video_002"] == [inner]
     assert [path.name for path in clips["Video_003"]] == ["Img_00002.bmp", "Img_00010.bmp"]
+    told: list[str] = []
+    frames = [Path(name).name for name in named_split(str(tmp_path / "Video_003"), "train", told.append)]
+    assert frames == ["Img_00002.bmp", "Img_00010.bmp"] and "ground truth" in told[0]
+    assert named_split(str(film), "train", told.append) == [str(film)]
+    with pytest.raises(InputError, match="name one of them"):
+        named_split(str(tmp_path), "train", told.append)
     with pytest.raises(InputError, match="holds no clip"):
         bmc(tmp_path / "empty")
     with pytest.raises(InputError, match="is no folder"):
         bmc(film)
+
+
+def test_a_video_is_a_run_of_frames(tmp_path: Path):
+    path = tmp_path / "Video_001" / "Video_001.avi"
+    path.parent.mkdir()
+    film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (32, 24))  # type: ignore[attr-defined]
+    for number in range(6):
+        film.write(np.full((24, 32, 3), (0, 0, 40 * number), np.uint8))  # blue, green, red
+    film.release()
+    spec = load_preset("surveillance-small", Preset)
+    found = open_data([str(path.parent)], spec, recursive=False, files_from=None, warn=lambda text: None)
+    assert len(found) == 6
+    for number in (3, 0, 5, 4):  # in any order
+        frame = found.image(number, 24)
+        assert frame.shape == (24, 24, 3)
+        assert float(frame[..., 0].mean()) == pytest.approx(40 * number / 255, abs=0.03)
+        assert float(frame[..., 2].mean()) < 0.03
+    assert found.digest == open_collection([str(path)]).digest
+    (tmp_path / "text.avi").write_text("words")
+    with pytest.raises(InputError, match=r"text\.avi"):
+        open_collection([str(tmp_path / "text.avi")])

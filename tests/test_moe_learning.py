@@ -18,9 +18,11 @@ from photo_cases import nid as nid
 from tiny import edges
 
 from nidcli.artifacts import load_model
+from nidcli.coding import coder
 from nidcli.errors import InputError, UsageError
 from nidcli.files.collections import PhotoCollection, open_collection
 from nidcli.files.images import read_image, write_image
+from nidcli.imaging import encode, render_all
 from nidcli.metrics import psnr
 from nidcli.moe.gates import LookupGate
 from nidcli.moe.learner import MoeLearner, MoeProgress, used_and_even
@@ -119,6 +121,19 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(way: str, after
     second.restore({name: tensor.clone() for name, tensor in first.state().items()}, copy.copy(first.place))
     assert list(second.run())
     assert equal(second, run(WAYS[way], collection)[0])
+
+
+def test_the_gates_of_blocks_answer_at_the_border_where_samples_are_missing(collection: PhotoCollection):
+    learner, _ = run(replace(WAYS["blocks"], epochs=40), collection)
+    model = learner.model.eval().requires_grad_(False)
+    images = torch.stack([collection.image(index, 16) for index in learner.held])
+    codes = encode(model, images, coder(model, "gate", 8))
+    assert all(code.coefficients <= 4 * (8 + 3) for code in codes)
+    drawn = render_all(model, codes, 16, 16)
+    assert float(psnr(drawn, images).mean()) == pytest.approx(learner.held_out(3), abs=4)
+    assert float(psnr(drawn, images).mean()) > float(
+        psnr(images.mean((1, 2, 3), keepdim=True) + 0 * images, images).mean()
+    )
 
 
 def test_seeds_tell_runs_apart(collection: PhotoCollection):

@@ -43,6 +43,7 @@ def test_every_preset_learns(name: str, photos: Path, tmp_path: Path):
     gate = gate and replace(gate, width=8, stem=4, blocks=2)
     model = replace(preset.model, levels=(level,), moe=gate)
     spec = replace(preset, model=model, size=16, epochs=3, warm_epochs=1, batch=16, holdout=2, precision="float32")
+    spec = replace(spec, compiled=False)
     collection = open_collection([str(photos)], bank.channels)
     learner: Running = taught.learner(spec, collection, "cpu", None)
     folder = RunFolder.of(tmp_path / "run", spec.learn, collection.digest)

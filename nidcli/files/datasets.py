@@ -37,12 +37,27 @@ class Shape:
 
 
 def named_split(name: str, split: Split, warn: Callable[[str], None]) -> list[str]:
-    """What a `--data` argument stands for: the files of a CelebA folder's split, or the argument itself."""
+    """What a `--data` argument stands for: the files of a CelebA folder's split, the frames of a BMC clip, or itself.
+
+    Raises InputError for a folder of several clips, each of which is a job of its own.
+    """
     if not (Path(name) / PARTITION).is_file():
-        return [name]
+        return _named_clip(Path(name), warn) if Path(name).is_dir() else [name]
     paths = celeba(Path(name), split)
     warn(f"{name} is laid out as CelebA: {len(paths)} photos of its {split} partition are taken.")
     return [str(path) for path in paths]
+
+
+def _named_clip(root: Path, warn: Callable[[str], None]) -> list[str]:
+    inside = list(root.iterdir())
+    if root.name.startswith("Video_") and inside:
+        frames = _clip(root)
+        warn(f"{root} is laid out as a clip of BMC: {len(frames)} files of it are taken, and not its ground truth.")
+        return [str(path) for path in frames]
+    if any(path.name.startswith("Video_") for path in inside):
+        names = [clip for clip, _ in bmc(root)]
+        raise InputError(f"{root} holds the clips {', '.join(names[:4])}, each a job of its own; name one of them.")
+    return [str(root)]
 
 
 def celeba(root: Path, split: Split) -> list[Path]:

@@ -63,6 +63,7 @@ class MoeLearner:
         self.warm = spec.warm_epochs * epoch
         self.spec = replace(spec, steps=spec.steps or spec.epochs * epoch)
         self.gate = self._gate(level.dictionary.experts, level.dictionary.channels)
+        self.ask = torch.compile(self.gate) if spec.compiled else self.gate
         self._look()
         self.moments = Moments([*self.model.parameters(), *self._own_parameters()], spec.rate)
         self.usage_K = torch.zeros(level.dictionary.experts, dtype=torch.long, device=device)
@@ -134,9 +135,9 @@ class MoeLearner:
         space = self.space
         if isinstance(self.gate, LookupGate):
             signals = [image * self.cells + cell for image in numbers or () for cell in range(self.cells)]
-            score_SK, constant_SC = self.gate(torch.tensor(signals, device=self.device))
+            score_SK, constant_SC = self.ask(torch.tensor(signals, device=self.device))
         else:
-            score_SK, constant_SC = self.gate(values_SNC * space.weight_N.sqrt()[:, None], space.coords_ND, known_SN)
+            score_SK, constant_SC = self.ask(values_SNC * space.weight_N.sqrt()[:, None], space.coords_ND, known_SN)
         score_SK = score_SK.float()
         code_SK = self.gate.code(score_SK, k)
         return Batch(space.coords_ND, space.weight_N, values_SNC, score_SK, code_SK, constant_SC.float())
