@@ -27,6 +27,7 @@ COMMANDS = {
         "nidcli.commands.decompose_video",
         "Part a fixed camera's video into background and foreground.",
     ),
+    "convert": ("nidcli.commands.convert", "Turn the paper's published checkpoint into a dictionary."),
     "info": ("nidcli.commands.info", "Show what a dictionary or a code file holds."),
     "verify": ("nidcli.commands.verify", "Check that dictionaries and code files are whole."),
     "eval": ("nidcli.commands.eval", "Measure results against references."),

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from nidcli.codes import ImageCode, SparseCode
+from nidcli.engine import MatrixFreeDesign, MeasuredDesign
 from nidcli.errors import InputError, UsageError
 from nidcli.imaging import Coder, as_float, encode, pitch_for, render_all, render_bands, resized
 from nidcli.metrics import Meter, quality
@@ -41,7 +42,7 @@ class Quality:
 
 def coder(model: Model, solver: SolverName, top_k: int, pooled: bool = True) -> Coder:
     """What codes the cells: the gate for the finest level, or a solver. Raises UsageError where there is no gate."""
-    if solver == "gate" and model.gate is None:
+    if solver == "gate" and model.gate is None and model.moe is None:
         raise UsageError("This dictionary was learned without a gate; give --solver omp.")
     finest = model.level(-1)
 
@@ -55,8 +56,7 @@ def coder(model: Model, solver: SolverName, top_k: int, pooled: bool = True) -> 
             index_SJ = torch.zeros(target_MS.shape[1], 1, dtype=torch.long, device=target_MS.device)
             return finish(problem, index_SJ, target_MS.new_zeros(index_SJ.shape))
         if solver == "gate" and level is finest:
-            assert model.gate is not None
-            return model.gate(problem, k)
+            return gated(model, problem, k, cell)
         if solver in ("gate", "omp"):
             return Omp(k, pool=cells if pooled else 1).solve(problem).code
         if solver == "map":
@@ -64,10 +64,26 @@ def coder(model: Model, solver: SolverName, top_k: int, pooled: bool = True) -> 
         if solver == "fista":
             penalty = FISTA_SHARE * float(lambda_max(problem).median())
             return Fista(penalty, FISTA_STEPS, k=k).solve(problem).code
-        guess = model.gate(problem, k) if model.gate is not None and level is finest else None
+        has_gate = model.gate is not None or model.moe is not None
+        guess = gated(model, problem, k, cell) if has_gate and level is finest else None
         return Adam(ADAM_STEPS, adam_rate(guess), k).solve(problem, guess).code
 
     return code
+
+
+def gated(model: Model, problem: Problem, k: int, cell: int) -> SparseCode:
+    """What the gate of a dictionary answers: that of its own experts, or one that was trained together with them."""
+    if model.gate is not None:
+        return model.gate(problem, k)
+    assert model.moe is not None
+    seen_SNC = problem.target_MS.T.unflatten(1, (-1, model.moe.channels))
+    design = problem.design
+    coords_ND = design.coords_ND if isinstance(design, MeasuredDesign) else None
+    if isinstance(design, MatrixFreeDesign):
+        coords_ND = design.operator.coords_ND
+    if coords_ND is None:
+        raise UsageError("The gate does not know where this was measured; give --solver omp.")
+    return model.moe.answer(seen_SNC, coords_ND, k, cell)
 
 
 def budget(model: Model, level: Level, top_k: int, cells: int) -> int:

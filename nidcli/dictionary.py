@@ -7,6 +7,7 @@
 
 Embeddings: "fourier" takes sines and cosines on the lattice of integer frequencies, lowest first (Tancik et al. 2020,
 Fourier features, their positional lattice), with a period longer than the cell so that nothing wraps around;
+"gaussian" the same at frequencies drawn from N(0, spread^2) and stored (their Gaussian mapping);
 "siren" is sin(omega (W x + b)) (Sitzmann et al. 2020), whose activations are sines in the trunk and heads as well;
 "grid" is a table of C features, bilinear between its nodes (the dense form of a feature grid, Liu et al. 2020, Neural
 sparse voxel fields), and one that is constant, each times the slowest cosines: the picture of one scene, and its light.
@@ -37,10 +38,12 @@ class DictionarySpec:
     experts: int = 4096
     hidden: int = 256  # F, features that the trunk hands to the heads
     layers: int = 1  # linear maps of the trunk, with an activation between two
-    embedding: Literal["fourier", "siren", "grid"] = "fourier"
+    activated: bool = False  # whether an activation ends the trunk, as in the paper's backbone
+    embedding: Literal["fourier", "gaussian", "siren", "grid"] = "fourier"
     frequencies: int = 480  # E, width of the embedding
     grid: tuple[int, int] = (0, 0)  # rows and columns of the table of "grid", whose nodes are pixel centres
     period: float = 2.5  # of the slowest Fourier feature; a cell is 2 wide
+    spread: float = 16.0  # standard deviation of Gaussian frequencies, radians a unit of length
     omega: float = 30.0  # of SIREN's first layer
     heads: Literal["linear", "own"] = "linear"
     width: int = 32  # H, hidden units of an own head
@@ -92,6 +95,8 @@ class Trunk(nn.Module):
         if spec.embedding == "fourier":
             waves = frequency_lattice(spec.dims, (spec.frequencies + 1) // 2)
             self.register_buffer("wave_DE", waves * (2 * math.pi / spec.period), persistent=False)
+        elif spec.embedding == "gaussian":
+            self.register_buffer("wave_DE", torch.randn(spec.dims, (spec.frequencies + 1) // 2) * spec.spread)
         elif spec.embedding == "grid":
             self.table_CYX = nn.Parameter(torch.zeros(spec.channels, *spec.grid))
         else:
@@ -131,7 +136,7 @@ class Trunk(nn.Module):
             if i:
                 h = activation(h, self.spec)
             h = linear(h)
-        return h
+        return activation(h, self.spec) if self.spec.activated else h
 
 
 def activation(x: Tensor, spec: DictionarySpec) -> Tensor:

@@ -38,7 +38,7 @@ def materialise(bank: Dictionary, operator: Operator, budget: int = DENSE_BYTES)
         return MatrixFreeDesign(bank, operator)
     with torch.no_grad():
         rows = [op.forward(bank.atoms(op.coords_ND)).flatten(0, 1) for op in _chunks(bank, operator)]
-        return DenseDesign(torch.cat(rows), _constants(bank, operator))
+        return MeasuredDesign(torch.cat(rows), _constants(bank, operator), operator.coords_ND)
 
 
 def cached(bank: Dictionary, key: bytes, operator: Callable[[], Operator]) -> Design:
@@ -67,6 +67,13 @@ def _constants(bank: Dictionary, operator: Operator) -> Tensor:
     C = bank.spec.channels
     eye_NCC = torch.eye(C).to(operator.coords_ND).expand(len(operator.coords_ND), C, C)
     return operator.forward(eye_NCC).flatten(0, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredDesign(DenseDesign):
+    """A dense design that knows where it was measured, (N, D), for gates that look at the measurements."""
+
+    coords_ND: Tensor
 
 
 @dataclass(frozen=True, eq=False)

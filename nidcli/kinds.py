@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nidcli.errors import UsageError
-from nidcli.presets import kind_of, load_config, load_preset, preset_names
+from nidcli.presets import kind_of, load_config, load_preset, method_of, preset_names
 from nidcli.structure import nearest
 
 # Kind: the module that teaches it, which looks like Teaching, and the preset it starts from.
 KINDS = {"image": ("nidcli.training", "image")}
+# Kind and method other than `solve`: likewise.
+METHODS = {
+    ("image", "moe"): ("nidcli.moe.training", "moe"),
+    ("ct", "moe"): ("nidcli.moe.training", "shepp-logan-small"),
+    ("sdf", "moe"): ("nidcli.moe.shapes", "shapenet-chair-small"),
+}
 
 
 class Teaching(Protocol):
@@ -44,28 +50,41 @@ class Teaching(Protocol):
         ...
 
 
-def teaching(kind: str) -> Teaching:
-    """The module of a kind. Raises UsageError for an unknown one."""
-    if kind not in KINDS:
+def teaching(kind: str, method: str = "solve") -> tuple[Teaching, str]:
+    """The module of a kind and method, and the preset it starts from. Raises UsageError for an unknown one."""
+    if method != "solve":
+        kinds = [known for known, way in METHODS if way == method]
+        if kind not in kinds:
+            raise UsageError(f"--method {method} is for --kind {' or '.join(kinds)}, not for {kind}; leave it out.")
+        name, preset = METHODS[kind, method]
+    elif kind in KINDS:
+        name, preset = KINDS[kind]
+    else:
         raise UsageError(f"--kind {kind} is unknown{nearest(kind, KINDS)} (there are {', '.join(KINDS)}).")
-    module: Teaching = importlib.import_module(KINDS[kind][0])
-    return module
+    module: Teaching = importlib.import_module(name)
+    return module, preset
 
 
-def prepare(kind: str | None, preset: str | None, config: Path | None, changes: Any) -> tuple[Teaching, Any]:
+def prepare(
+    kind: str | None, preset: str | None, config: Path | None, changes: Any, method: str | None = None
+) -> tuple[Teaching, Any]:
     """Who teaches, and the preset with the configuration file above it and the changes above both.
 
-    The kind is that of the preset, or else what is asked for, or else what the file says, or else image. Raises
-    UsageError where they do not agree.
+    The kind and the method are those of the preset, or else what is asked for, or else what the file says, or else
+    image and solve. Raises UsageError where they do not agree.
     """
     if preset in preset_names():
         theirs = kind_of(preset) or "image"
         if kind not in (None, theirs):
             raise UsageError(f"--preset {preset} is for --kind {theirs}, not for {kind}; leave one out.")
-        kind = theirs
+        way = method_of(preset) or "solve"
+        if method not in (None, way):
+            raise UsageError(f"--preset {preset} is for --method {way}, not for {method}; leave one out.")
+        kind, method = theirs, way
     kind = kind or (kind_of(config) if config else None) or "image"
-    taught = teaching(kind)
-    spec = load_preset(preset or KINDS[kind][1], taught.Preset)
+    method = method or (method_of(config) if config else None) or "solve"
+    taught, default = teaching(kind, method)
+    spec = load_preset(preset or default, taught.Preset)
     if config is not None:
         spec = load_config(config, taught.Preset, spec)
     return taught, taught.adjusted(spec, changes)

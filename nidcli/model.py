@@ -16,6 +16,7 @@ from nidcli.dictionary import Dictionary, DictionarySpec
 from nidcli.encoder import Encoder, EncoderSpec
 from nidcli.errors import UsageError
 from nidcli.gates import CellGate, GateSpec
+from nidcli.moe.gates import MoeGate, MoeGateSpec
 from nidcli.partition import Partition, Tile, tiles
 from nidcli.problem import Prior
 
@@ -56,6 +57,7 @@ class ModelSpec:
     """Levels from coarse to fine; the gate answers for the finest, the encoder for the whole of a partial view.
 
     whole : one cell for the whole image, a prior only: codes do not hold it, it says what a partial view looks like.
+    moe : the gate that was trained together with the experts, of a dictionary learned by `--method moe`.
     """
 
     kind: Literal["image", "ct", "sdf", "video"] = "image"
@@ -64,6 +66,7 @@ class ModelSpec:
     whole: LevelSpec | None = None
     encoder: EncoderSpec | None = None
     detector: EncoderSpec | None = None  # says of a photo where it is damaged
+    moe: MoeGateSpec | None = None
 
     def __post_init__(self) -> None:
         if self.whole is not None and self.whole.cells != 1:
@@ -139,9 +142,16 @@ class Model(nn.Module):
         self.whole = Whole(spec.whole) if spec.whole else None
         self.encoder = Encoder(spec.encoder) if spec.encoder else None
         self.detector = Encoder(spec.detector) if spec.detector else None
+        self.moe = _moe_gate(spec.moe, spec.levels[-1]) if spec.moe else None
 
     def level(self, index: int) -> Level:
         """The level at an index, -1 the finest."""
         level = self.levels[index % len(self.levels)]
         assert isinstance(level, Level)
         return level
+
+
+def _moe_gate(spec: MoeGateSpec, level: LevelSpec) -> MoeGate:
+    side, banks = level.window(level.pixels).row_YH.shape[1], 1 if level.shared else level.cells**2
+    bank = level.dictionary
+    return MoeGate(spec, bank.experts, bank.channels, level.pixels, side, banks, bank.dims)

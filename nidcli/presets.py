@@ -42,6 +42,13 @@ def kind_of(path: Path | str) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
+def method_of(path: Path | str) -> str | None:
+    """The method that a preset's NAME or a configuration FILE is for, None where it does not say."""
+    plain = _read(_folder() / f"{path}.yaml" if path in preset_names() else path)
+    method = plain.get("method") if isinstance(plain, Mapping) else None
+    return method if isinstance(method, str) else None
+
+
 def load_config(path: Path | str, cls: type[T], base: T | None = None) -> T:
     """A configuration file as a `cls`; keys that it does not name are those of `base`, or else `cls`'s defaults.
 

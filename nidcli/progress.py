@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from nidcli.learn_spec import LearnSpec
+from torch import Tensor
+
+from nidcli.learn_spec import LearnSpec
+
+
+class OneStage(Protocol):
+    """A spec whose steps are those of the whole run."""
+
+    @property
+    def steps(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -32,14 +41,31 @@ class Place:
         self.stage, self.level, self.cell, self.step, self.seconds = stage, level, cell, step, seconds
 
 
-def total_steps(spec: LearnSpec) -> int:
+class Running(Protocol):
+    """What `runs.drive` drives: a `nidcli.learn.Learner`, or what does as it does."""
+
+    place: Place
+    limit: float | None
+
+    @property
+    def spec(self) -> LearnSpec | OneStage: ...
+    def run(self) -> Iterator[Progress]: ...
+    def state(self) -> dict[str, Tensor]: ...
+    def restore(self, tensors: dict[str, Tensor], place: Place) -> None: ...
+
+
+def total_steps(spec: LearnSpec | OneStage) -> int:
     """Steps of a whole run: those of every bank and of the stages after the last."""
+    if not isinstance(spec, LearnSpec):
+        return spec.steps
     banks = _banks(spec, len(spec.model.levels)) * (spec.steps + spec.polish_steps)
     return banks + sum(last_steps(spec).values())
 
 
-def steps_done(spec: LearnSpec, progress: Progress) -> int:
+def steps_done(spec: LearnSpec | OneStage, progress: Progress) -> int:
     """How many of `total_steps` are done."""
+    if not isinstance(spec, LearnSpec):
+        return progress.step
     bank = spec.steps + spec.polish_steps
     last = last_steps(spec)
     if progress.stage in last:

@@ -17,6 +17,7 @@ from nidcli.problem import DenseDesign
 
 SHOWN = 32  # atoms a side of a contact sheet, at most
 CHUNK = 1024  # experts whose products with all others are computed at once
+SPACE = 11  # points a side where a dictionary that is not of the plane is looked at
 SIDES = (16, 32)  # pixels a side of an atom's picture, at least and at most
 
 
@@ -54,11 +55,20 @@ def _levels(model: Model) -> list[Level]:
 
 def _designs(level: Level) -> list[DenseDesign]:
     """The experts of every bank as a solver sees them on a cell of the level's own sampling."""
-    window = level.spec.window(level.spec.pixels)
     device = level.prior_mean_BK.device
+    if level.spec.dictionary.dims != 2:
+        axis = (2 * torch.arange(SPACE, device=device) + 1) / SPACE - 1
+        sample = Sample(torch.cartesian_prod(*[axis] * level.spec.dictionary.dims).view(-1, level.spec.dictionary.dims))
+        return [_dense(level, cell, sample) for cell in range(len(level.banks))]
+    window = level.spec.window(level.spec.pixels)
     sample = Sample(window.coords_ND.to(device), window.weight_N.to(device))
-    designs = [materialise(level.bank(cell), sample, 1 << 62) for cell in range(len(level.banks))]
-    return [design for design in designs if isinstance(design, DenseDesign)]
+    return [_dense(level, cell, sample) for cell in range(len(level.banks))]
+
+
+def _dense(level: Level, cell: int, sample: Sample) -> DenseDesign:
+    design = materialise(level.bank(cell), sample, 1 << 62)
+    assert isinstance(design, DenseDesign)
+    return design
 
 
 def _rank(design: DenseDesign) -> int:
@@ -83,7 +93,8 @@ def _sheet(level: Level) -> np.ndarray:
     spec, bank = level.spec, level.bank()
     side = min(max(spec.pixels, SIDES[0]), SIDES[1])
     order = torch.argsort(level.prior_variance_BK[0], descending=True, stable=True)[: SHOWN**2].cpu()
-    coords_ND = image_coords(side, side).to(level.prior_mean_BK.device)
+    plane_N2 = image_coords(side, side).to(level.prior_mean_BK.device)
+    coords_ND = torch.nn.functional.pad(plane_N2, (0, spec.dictionary.dims - 2))  # in space: a cut through the middle
     atoms_KNC = bank.atoms(coords_ND).permute(2, 0, 1).cpu()[order]
     scale = atoms_KNC.abs().flatten(1).amax(1).clamp_min(1e-12)
     pictures = (0.5 + 0.5 * atoms_KNC / scale[:, None, None]).clamp(0, 1).view(-1, side, side, spec.dictionary.channels)

@@ -24,10 +24,10 @@ import safetensors.torch
 
 from nidcli.errors import ArtifactError, NidError, OutputError, UsageError
 from nidcli.files.atomic import cannot_write, make_folder, replacing
-from nidcli.learn import Learner
+from nidcli.files.plots import Curve, draw_plot
 from nidcli.learn_spec import LearnSpec
 from nidcli.outcome import keys_of
-from nidcli.progress import Place, steps_done, told, total_steps
+from nidcli.progress import OneStage, Place, Running, steps_done, told, total_steps
 from nidcli.structure import from_plain, to_plain
 
 EVERY = 60.0  # seconds between two checkpoints
@@ -63,7 +63,7 @@ class RunFolder:
     data_digest: str
 
     @staticmethod
-    def of(path: Path, spec: LearnSpec, data_digest: str) -> RunFolder:
+    def of(path: Path, spec: LearnSpec | OneStage, data_digest: str) -> RunFolder:
         """The folder of a run of that spec on those data."""
         text = json.dumps(to_plain(spec), sort_keys=True)
         return RunFolder(path, hashlib.sha256(text.encode()).hexdigest(), data_digest)
@@ -76,7 +76,7 @@ class RunFolder:
     def checkpoint(self) -> Path:
         return self.path / "checkpoint.safetensors"
 
-    def start(self, learner: Learner, *, resume: bool, overwrite: bool) -> None:
+    def start(self, learner: Running, *, resume: bool, overwrite: bool) -> None:
         """Begin anew, or bring the learner to where the checkpoint stands (`resume`, and there is one).
 
         Raises OutputError for a checkpoint that neither is to be used nor may be lost.
@@ -98,7 +98,7 @@ class RunFolder:
         except OSError as error:
             raise cannot_write(self.metrics, error) from error
 
-    def save(self, learner: Learner) -> None:
+    def save(self, learner: Running) -> None:
         """Write the checkpoint, whole or not at all."""
         size = self.metrics.stat().st_size if self.metrics.exists() else 0
         p = learner.place
@@ -108,11 +108,22 @@ class RunFolder:
             safetensors.torch.save_file(tensors, temporary, {"nid": json.dumps(to_plain(mark))})
 
     def finish(self, line: object) -> None:
-        """The last line, and away with the checkpoint."""
+        """The last line, `progress.png`, and away with the checkpoint."""
         self.log(line)
+        self._plot()
         self.checkpoint.unlink(missing_ok=True)
 
-    def _restore(self, learner: Learner) -> None:
+    def _plot(self) -> None:
+        """What was measured over time: the held-out PSNR, and the use of experts where it is logged."""
+        lines = [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+        curves = [
+            Curve(label, tuple((line["seconds"], line[key]) for line in lines if line.get(key) and "seconds" in line))
+            for key, label in (("psnr", "held-out PSNR, dB"), ("used", "experts used"), ("even", "evenness of use"))
+        ]
+        if any(curve.points for curve in curves):
+            draw_plot(self.path / "progress.png", [curve for curve in curves if curve.points], "seconds")
+
+    def _restore(self, learner: Running) -> None:
         damaged = ArtifactError(f"{self.checkpoint} is damaged; delete it and start again with --overwrite.")
         try:
             with safetensors.safe_open(self.checkpoint, "pt") as file:
@@ -137,7 +148,7 @@ class RunFolder:
             raise damaged from None
 
 
-def drive(learner: Learner, folder: RunFolder, tell: Callable[[int, int, str], None], every: float = EVERY) -> None:
+def drive(learner: Running, folder: RunFolder, tell: Callable[[int, int, str], None], every: float = EVERY) -> None:
     """Run to the end, with a checkpoint at the first step of every stage and every so many seconds.
 
     tell : is told the steps done, those of the whole run (with a time limit its share, if that is more), and a note.

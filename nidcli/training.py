@@ -88,6 +88,8 @@ class Learned:
 def adjusted(preset: Preset, changes: Changes) -> Preset:
     """The preset with the changes, and what follows from them. Raises UsageError where they do not fit together."""
     c = changes
+    if c.gate not in (None, "cell", "none"):
+        raise UsageError(f"--gate {c.gate} is for --method moe; give cell or none.")
     spec = replace(
         preset,
         size=c.size or preset.size,

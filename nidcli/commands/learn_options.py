@@ -29,6 +29,10 @@ def _text(flag: str, metavar: str, text: str) -> typer.models.OptionInfo:
 
 
 _CELLS = "Cells a side; 1 is the whole photo, 0 as many as it takes at the preset's pixels a cell."
+_METHOD = (
+    "Codes solved for (solve), or experts and gate trained together as in the paper (moe); by default the preset's."
+)
+_GATES, _GATE = "cell|none|cnn|set|lookup", "For codes at once; the last three are for --method moe."
 _OVERLAP = typer.Option("--overlap", min=0, max=1, rich_help_panel=_WHAT, help="Of cells, as a share of a half cell.")
 _SEED = typer.Option("--seed", rich_help_panel=_WHAT, help="Equal seeds give equal files, unless time is limited.")
 
@@ -38,13 +42,13 @@ class LearnOptions:
     preset: Annotated[str | None, _text("--preset", "NAME", "A named set of values; by default the kind's.")] = None
     config: Annotated[Path | None, _text("--config", "FILE.yaml", "The preset's keys with values that win.")] = None
     kind: Annotated[str | None, _text("--kind", "image", "Of signals; by default the preset's.")] = None
-    method: Annotated[Literal["solve"], typer.Option("--method", rich_help_panel=_WHAT, help="To learn.")] = "solve"
+    method: Annotated[Literal["solve", "moe"] | None, _text("--method", "solve|moe", _METHOD)] = None
     experts: Annotated[int | None, _whole("--experts", "Experts of the (finest) level.", 2)] = None
     top_k: Annotated[int | None, _whole("--top-k", "Coefficients a cell, unless asked otherwise later.")] = None
     cells: Annotated[int | None, _whole("--cells", _CELLS, 0)] = None
     overlap: Annotated[float | None, _OVERLAP] = None
     size: Annotated[int | None, _whole("--size", "Pixels a side to which training photos are resized.", 16)] = None
-    gate: Annotated[Literal["cell", "none"] | None, _text("--gate", "cell|none", "For codes at once.")] = None
+    gate: Annotated[Literal["cell", "cnn", "set", "lookup", "none"] | None, _text("--gate", _GATES, _GATE)] = None
     steps: Annotated[int | None, _whole("--steps", "Batches of learning.")] = None
     holdout: Annotated[int | None, _whole("--holdout", "Photos to judge by, the last ones; 0 is a 20th.", 0)] = None
     seed: Annotated[int | None, _SEED] = None
@@ -58,7 +62,7 @@ class LearnOptions:
         from nidcli.training import Changes
 
         changes: Changes = Changes(**{field.name: getattr(self, field.name) for field in fields(Changes)})
-        return prepare(self.kind, self.preset, self.config, changes)
+        return prepare(self.kind, self.preset, self.config, changes, self.method)
 
     def command(self) -> str:
         """The command line as the dictionary records it: what shapes the result, no paths."""

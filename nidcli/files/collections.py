@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 from nidcli.errors import InputError, NidError, UsageError
+from nidcli.files.film import Clip
+from nidcli.files.datasets import CLIPS
 from nidcli.files.images import as_float, read_image, resize
 from nidcli.files.inputs import Input, expand
 from nidcli.files.shards import identified, open_shards
@@ -150,7 +152,7 @@ def open_collection(
     warn: Callable[[str], None] = lambda text: None,
     budget: int = BUDGET,
 ) -> PhotoCollection:
-    """Open what `learn-dict --data` names: folders, globs, image files, .npy and .npz stacks, .tar shards.
+    """Open what `learn-dict --data` names: folders, globs, images, .npy and .npz stacks, .tar shards, video files.
 
     Only headers are read. Files that are none of these are skipped and named in one warning; raises InputError where
     nothing is left, and for a named file that does not exist or a stack of a wrong shape.
@@ -181,6 +183,8 @@ def _open(item: Input, skipped: list[str]) -> list[Part]:
             return [open_stack(item.path)]
         if suffix == ".tar":
             return [open_shards(item.path, skipped)]
+        if suffix in CLIPS:
+            return [Clip(item.path)]
     except InputError:
         if item.named:
             raise

@@ -1,0 +1,1 @@
+"""The paper's seven baselines, small and faithful; for measuring only."""

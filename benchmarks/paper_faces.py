@@ -1,0 +1,238 @@
+"""Faces of 128 x 128 pixels: what every method of table 1 and figure 2 learns, codes and draws.
+
+A method is a `Way`: it draws some images after a number of steps on each. Methods that learn from a collection get the
+same photos and the same seconds. Letters: B images, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.baselines import ffm, fields, meta, siren
+from benchmarks.common import cells, faces, reduced
+from nidcli.codes import ImageCode
+from nidcli.coding import SolverName, coder, refiner
+from nidcli.files.images import resize
+from nidcli.grid import image_coords
+from nidcli.imaging import encode, render_all
+from nidcli.learn import Learner
+from nidcli.model import Model
+from nidcli.moe.learner import MoeLearner
+from nidcli.moe.training import Preset as MoePreset
+from nidcli.presets import load_preset
+from nidcli.training import Preset
+
+SIDE, CELLS = 128, 64
+META_PIXELS = 4096  # of an image that one loss of meta-learning sees
+META_RATE = 1e-3  # of Adam at test time
+
+
+@dataclass(frozen=True)
+class Way:
+    """numbers : stored for 500 images; gflop : to render one; draw(images, steps) gives the drawn images."""
+
+    name: str
+    numbers: float
+    gflop: float
+    draw: Callable[[Tensor, int], Tensor]
+    learned: str = ""
+
+
+class Photos:
+    """A collection of photos in memory, as learners read them."""
+
+    def __init__(self, photos: list[np.ndarray]) -> None:
+        self.photos, self.kept = photos, dict[tuple[int, int], Tensor]()
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def image(self, index: int, side: int) -> Tensor:
+        """(side, side, 3)."""
+        if (index, side) not in self.kept:
+            self.kept[index, side] = torch.from_numpy(resize(self.photos[index], side, side)).clamp(0, 1)
+        return self.kept[index, side]
+
+
+def photos(train: int, folder: Path) -> Photos:
+    """Faces to learn from: some of those that are not held out."""
+    return Photos(faces(train, held_out=False, folder=folder))
+
+
+# ---- one network an image
+
+
+def _network(
+    name: str, field: fields.Field, start: fields.Weights, rate: float, learned: str = "", plain: float = 0.0
+) -> Way:
+    """plain : rate of plain gradient steps, of which the better one is taken on every image."""
+    points = image_coords(SIDE, SIDE)
+
+    def draw(images: Tensor, steps: int) -> Tensor:
+        drawn = []
+        for image in images:
+            target = image.reshape(-1, 3)
+            loss = lambda weights, step, target=target: (field(weights, points) - target).square().mean()  # noqa: E731
+            ends = [fields.fit(start, loss, rate, steps=steps)[0] if steps else start]
+            if plain and steps:
+                ends.append(fields.adapt(start, lambda weights, loss=loss: loss(weights, 0), plain, steps))
+            with torch.no_grad():
+                best = min(ends, key=lambda weights, loss=loss: float(loss(weights, 0)))
+                drawn.append(field(best, points).view(SIDE, SIDE, 3))
+        return torch.stack(drawn)
+
+    return Way(name, 500.0 * fields.parameters(start), fields.flops(start, SIDE**2) / 1e9, draw, learned)
+
+
+def ffm_way() -> Way:
+    """Fourier features, 1e-3 as in its paper."""
+    return _network("FFM", ffm.field, ffm.weights(), ffm.RATE)
+
+
+def siren_way() -> Way:
+    """1e-4 as in its paper is too slow for 100 steps; the best of 1e-4, 1e-3 and 3e-3 is taken."""
+    return _network("SIREN", siren.field, siren.weights(), 1e-3)
+
+
+def meta_way(train: Photos, seconds: float) -> Way:
+    """A learned beginning for SIREN."""
+    points = image_coords(SIDE, SIDE)
+
+    def task(number: int) -> Callable[[fields.Weights], Tensor]:
+        g = torch.Generator().manual_seed(number)
+        index = int(torch.randint(len(train), (), generator=g))
+        some = torch.randint(SIDE**2, (META_PIXELS,), generator=g)
+        target = train.image(index, SIDE).reshape(-1, 3)[some]
+        return lambda weights: (siren.field(weights, points[some]) - target).square().mean()
+
+    start, steps = meta.learn(meta.weights(), task, seconds)
+    return _network("Meta", siren.field, start, META_RATE, f"{steps} outer steps", meta.INNER_RATE)
+
+
+# ---- dictionaries
+
+
+def _drawn(model: Model, codes: list[ImageCode]) -> Tensor:
+    return render_all(model, codes, SIDE, SIDE)
+
+
+def _dictionary(name: str, model: Model, k: int, steps_by: str, learned: str, first: SolverName = "gate") -> Way:
+    model.eval().requires_grad_(False)
+    numbers = float(sum(tensor.numel() for tensor in model.state_dict().values()))
+    numbers += 500 * CELLS * (1.5 * k + 3)  # an index is half a number
+
+    def draw(images: Tensor, steps: int) -> Tensor:
+        codes = encode(model, images, coder(model, first, k))
+        if steps:
+            codes = encode(model, images, refiner(steps_by, steps), init=codes)  # type: ignore[arg-type]
+        return _drawn(model, codes)
+
+    code = encode(model, torch.rand(1, SIDE, SIDE, 3), coder(model, "gate", k))
+    with FlopCounterMode(display=False) as counted:
+        _drawn(model, code)
+    bank = model.level(-1).spec.dictionary
+    fold = 2 * CELLS * k * bank.channels * bank.hidden  # an embedding bag, which the counter leaves out
+    return Way(name, numbers, (counted.get_total_flops() + fold) / 1e9, draw, learned)
+
+
+def moe_model(train: Photos, k: int, seconds: float) -> tuple[Model, str]:
+    """The paper's NID, learned for so long."""
+    preset = load_preset("moe", MoePreset)
+    level = replace(preset.model.levels[0], top_k=k)
+    spec = replace(preset, model=replace(preset.model, levels=(level,)), holdout=min(20, len(train) // 10))
+    learner = MoeLearner(spec.learn, train, limit=seconds)
+    used = None
+    for progress in learner.run():
+        used = getattr(progress, "used", None) or used
+    return learner.model, f"{learner.place.step} batches, {100 * (used or 0):.0f} % of experts used"
+
+
+def moe_way(model: Model, k: int, learned: str) -> Way:
+    """Gate, then Adam on the code, as in the paper."""
+    return _dictionary(f"NID, k = {k}", model, k, "adam", learned)
+
+
+def ours_model(train: Photos, seconds: float) -> tuple[Model, str]:
+    """`--method solve` with the preset `face`, learned for so long."""
+    preset = load_preset("face", Preset)
+    learner = Learner(replace(preset.learn, holdout=min(20, len(train) // 10)), train, limit=seconds)
+    batches = sum(progress.stage == "atoms" for progress in learner.run())
+    return learner.model, f"{batches} batches"
+
+
+def ours_way(model: Model, k: int, learned: str) -> Way:
+    """Gate, then conjugate gradients on its support."""
+    return _dictionary(f"ours, k = {k}", model, k, "cg", learned)
+
+
+def pursuit_way(model: Model, k: int, learned: str) -> Way:
+    """Codes by matching pursuit, as `nid encode --solver omp`."""
+    return _dictionary(f"ours, pursuit, k = {k}", model, k, "cg", learned, "omp")
+
+
+# ---- classical dictionaries of the same cells
+
+
+def _pasted(samples_BSN: Tensor, means_BSC: Tensor) -> Tensor:
+    B, side = len(samples_BSN), SIDE // 16
+    whole = samples_BSN.view(B, side, side, 16, 16, 3) + means_BSC.view(B, side, side, 1, 1, 3)
+    return whole.transpose(2, 3).reshape(B, SIDE, SIDE, 3)
+
+
+def _means(images: Tensor) -> Tensor:
+    return images.view(len(images), 8, 16, 8, 16, 3).mean((2, 4)).flatten(1, 2)
+
+
+def pca_way(train: Photos, k: int) -> Way:
+    """The k largest coefficients of principal components."""
+    whole = torch.stack([train.image(index, SIDE) for index in range(len(train))])
+    rows = cells(whole).flatten(0, 1).flatten(1)
+    basis = torch.linalg.eigh((rows.T @ rows).double()).eigenvectors.float()
+
+    def draw(images: Tensor, steps: int) -> Tensor:
+        code = cells(images).flatten(2) @ basis
+        kept = torch.zeros_like(code).scatter(2, code.abs().topk(k, 2).indices, 1.0) * code
+        return _pasted(kept @ basis.T, _means(images))
+
+    numbers = basis.numel() + 500 * CELLS * (1.5 * k + 3)
+    return Way(f"PCA, k = {k}", float(numbers), 2e-9 * CELLS * k * len(basis), draw)
+
+
+def sklearn_way(train: Photos, k: int, seconds: float, atoms: int = 1024) -> Way:
+    """scikit-learn's MiniBatchDictionaryLearning, learned for so long, coded by orthogonal matching pursuit."""
+    from sklearn.decomposition import MiniBatchDictionaryLearning
+
+    from nidcli.problem import DenseDesign, Problem
+    from nidcli.solvers import Omp
+
+    rows = cells(torch.stack([train.image(index, SIDE) for index in range(len(train))])).flatten(0, 1).flatten(1)
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
+    peer = MiniBatchDictionaryLearning(atoms, alpha=0.1, batch_size=512, dict_init=rows[order[:atoms]].numpy())
+    began, step = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        peer.partial_fit(rows[order[torch.arange(step * 512, (step + 1) * 512) % len(order)]].numpy())
+        step += 1
+    atoms_KM = torch.from_numpy(peer.components_).float()
+    atoms_KM = atoms_KM / atoms_KM.norm(dim=1, keepdim=True).clamp_min(1e-9)
+    design = DenseDesign(atoms_KM.T, atoms_KM.new_zeros(atoms_KM.shape[1], 0))
+
+    def draw(images: Tensor, steps: int) -> Tensor:
+        target_MS = cells(images).flatten(2).flatten(0, 1).T
+        code = Omp(k, per_round=8).solve(Problem(design, target_MS)).code
+        return _pasted(design.forward(code.dense(len(atoms_KM))).T.reshape(len(images), CELLS, -1), _means(images))
+
+    numbers = atoms_KM.numel() + 500 * CELLS * (1.5 * k + 3)
+    return Way(f"scikit-learn, k = {k}", float(numbers), 2e-9 * CELLS * k * 768, draw, f"{step} batches")
+
+
+def test_images(count: int, folder: Path) -> Tensor:
+    """(B, 128, 128, 3) that nothing has learned from."""
+    return reduced(faces(count, folder=folder)).clamp(0, 1)
