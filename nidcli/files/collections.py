@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from nidcli.errors import InputError, NidError, UsageError
-from nidcli.files.film import Clip
 from nidcli.files.datasets import CLIPS
+from nidcli.files.film import Clip
 from nidcli.files.images import as_float, read_image, resize
 from nidcli.files.inputs import Input, expand
 from nidcli.files.shards import identified, open_shards
