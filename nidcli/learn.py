@@ -241,7 +241,7 @@ class Learner:
         )
         self.training = self.training or EncoderTraining(encoder, spec.encoder_steps)
         pairs = lambda step: drawn.pairs(step, self._generator(1 << 22 | step), self.device)  # noqa: E731
-        for _ in self.training.run(pairs):
+        for _ in self.training.run(pairs, lambda: self._spent(1.0)):
             self.place.step += 1
             yield self._progress(spec.encoder_steps)
             if self._spent(1.0) >= 1:

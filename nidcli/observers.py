@@ -16,7 +16,9 @@ from nidcli.sampling import Collection
 Observe = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 # Kind: the module whose `observer(model)` gives an Observe.
-OBSERVERS: dict[str, str] = {}
+OBSERVERS: dict[str, str] = {
+    "ct": "nidcli.ct.observer",
+}
 
 
 def observer(model: Model) -> Observe:

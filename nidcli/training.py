@@ -141,7 +141,9 @@ def plan(learner: Learner, budget: int) -> Plan:
     )
 
 
-def save(path: Path, learner: Learner, preset: Preset, command: str, data_digest: str) -> Learned:
+def save(
+    path: Path, learner: Learner, preset: Preset, command: str, data_digest: str, units: str = Metadata.units
+) -> Learned:
     """Measure the finished dictionary on held-out photos and write it. No clock enters the file."""
     model, spec = learner.model.eval(), learner.spec
     levels = spec.model.levels
@@ -151,6 +153,7 @@ def save(path: Path, learner: Learner, preset: Preset, command: str, data_digest
     half = not exact - halved > HALF_LOSS
     score = halved if half else exact
     meta = Metadata(
+        units=units,
         code_samples=learner.statistics * learner.photos * _cells(levels[-1], spec.size),
         metrics=() if math.isnan(score) else (Metric("psnr", score),),
         provenance=Provenance(
