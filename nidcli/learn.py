@@ -105,7 +105,7 @@ class Learner:
             self.online = OnlineDictionary(online["atoms"].to(self.device))
             self.online.restore({name: tensor.to(self.device) for name, tensor in online.items()}, place.step)
         elif place.stage == "encoder" and self.model.encoder and (training := part("training.")):
-            self.training = EncoderTraining(self.model.encoder, self.spec.encoder_steps)
+            self.training = EncoderTraining(self.model.encoder, self.spec.encoder_steps, self.spec.encoder_rate)
             self.training.restore({name: tensor.to(self.device) for name, tensor in training.items()}, place.step)
         else:
             place.step = 0
@@ -239,7 +239,7 @@ class Learner:
         drawn = Observations(
             self.collection, observer(self.model), self.train, spec.size, spec.encoder_batch, spec.flip
         )
-        self.training = self.training or EncoderTraining(encoder, spec.encoder_steps)
+        self.training = self.training or EncoderTraining(encoder, spec.encoder_steps, spec.encoder_rate)
         pairs = lambda step: drawn.pairs(step, self._generator(1 << 22 | step), self.device)  # noqa: E731
         for _ in self.training.run(pairs, lambda: self._spent(1.0)):
             self.place.step += 1

@@ -24,7 +24,7 @@ from nidcli.problem import Design, Problem
 from nidcli.solvers import Map
 
 COARSE = 256  # pixels a side, at the most, on which the coarsest experts are measured
-UNSEEN = 0.01  # of the root-mean-square ray: what the coarsest level cannot hold counts as noise
+UNSEEN = 0.06  # of the root-mean-square ray: what the coarsest level cannot hold counts as noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +39,11 @@ class Expectation:
         """Phi, measured once for a geometry."""
         bank = self.model.level(0).bank()
         return cached(bank, repr(self._geometry).encode(), self._operator)
+
+    @property
+    def reduction(self) -> float:
+        """Rays over the pixels on which experts are measured, as a share of rays over the slice's."""
+        return self._geometry.size / self.scanner.geometry.size
 
     @property
     def _geometry(self) -> Geometry:
@@ -60,9 +65,9 @@ class Expectation:
     def code(self, sinogram_MS: Tensor, noise: float) -> list[ImageCode]:
         """Posterior mean codes of S sinograms of the dictionary's scale. noise : standard deviation of a ray."""
         n, level = self.scanner.geometry.size, self.model.level(0)
-        target_MS = sinogram_MS * (self._geometry.size / n)
+        target_MS = sinogram_MS * self.reduction
         unseen = UNSEEN * float(target_MS.square().mean().sqrt())
-        spread = (noise**2 + unseen**2) ** 0.5
+        spread = ((noise * self.reduction) ** 2 + unseen**2) ** 0.5
         code = Map().solve(Problem(self.design, target_MS, prior=level.prior(), noise=spread)).code
         return [ImageCode(n, n, n, (LevelCode((1, 1), code[s : s + 1]),)) for s in range(len(code))]
 

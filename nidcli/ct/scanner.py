@@ -54,6 +54,14 @@ class Scanner:
         filter_F = torch.from_numpy(np.fft.rfft(kernel).real * scale).float()
         return filter_F.to(self.operator.coords_ND.device)
 
+    @cached_property
+    def metric_F(self) -> Tensor:
+        """Nearly the inverse of A A' along a view: the ramp filter, bent where rays of other views no longer overlap.
+
+        A ray shares low frequencies with all views, hence the ramp, and high ones with itself alone, its length.
+        """
+        return self.ramp_F / (1 + self.geometry.size * self.ramp_F)
+
     @property
     def padded(self) -> int:
         """Length of a row of the sinogram that does not wrap around in a Fourier transform."""
@@ -73,11 +81,11 @@ class Scanner:
 
     @cached_property
     def norm(self) -> float:
-        """Largest eigenvalue of A' F A, F the ramp filter."""
+        """Largest eigenvalue of A' F A, F the metric filter."""
         chance = torch.Generator().manual_seed(0)
         picture_N1 = torch.rand(self.geometry.size**2, 1, generator=chance).to(self.operator.coords_ND)
         size = picture_N1.new_ones(())
         for _ in range(POWER_STEPS):
-            picture_N1 = self.back_projected(self.forward(picture_N1 / size))
+            picture_N1 = self.adjoint(self.filtered(self.forward(picture_N1 / size), self.metric_F))
             size = picture_N1.norm()
         return MARGIN * float(size)

@@ -87,5 +87,5 @@ def open_data(
 
 
 def save(path: Path, learner: Learner, preset: Preset, command: str, data_digest: str) -> Learned:
-    """Measure the finished dictionary on held-out slices and write it."""
-    return photo_save(path, learner, preset, command, data_digest, units=UNITS[preset.scale.units])
+    """Measure the finished dictionary on held-out slices and write it, in half precision: its codes are a means."""
+    return photo_save(path, learner, preset, command, data_digest, units=UNITS[preset.scale.units], always_half=True)

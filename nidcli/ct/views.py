@@ -21,9 +21,11 @@ from nidcli.model import Model
 
 INPUTS = 5
 FLOOR = 0.02  # lambda without noise, in a dictionary's units times pixels
-PER_NOISE = 0.6  # lambda a standard deviation of noise and square root of views
+PER_NOISE = 1.0  # lambda a standard deviation of noise and square root of views
 KNEE = 0.02  # slope of an estimate at which total variation counts half
-ANCHOR = 0.02  # mu as a share of lambda over the estimate's usual error
+SHARE = 0.25  # of lambda that is left where an estimate guides
+ERROR = 0.03  # standard deviation of an estimate's pixels
+MISFIT = 0.01  # of a ray without noise: what pixels cannot hold
 FIRST = TotalVariation(steps=60)
 NEXT = TotalVariation(steps=40)
 
@@ -51,6 +53,12 @@ class Viewer:
         """lambda of plain total variation."""
         return (PER_NOISE * math.sqrt(self.scanner.geometry.views) * self.noise_S).clamp_min(FLOOR)
 
+    def plain(self, solver: TotalVariation = FIRST, rays_M1: Tensor | None = None) -> Tensor:
+        """(N, S): total variation alone. rays_M1 : 1 for rays that count, None for all."""
+        penalties = Penalties(self.penalty_S, non_negative=self.non_negative, rays_M1=rays_M1)
+        start_NS = self.sinogram_MS.new_zeros(self.scanner.geometry.size**2, self.sinogram_MS.shape[1])
+        return solver.solve(self.scanner, self.sinogram_MS, penalties, start_NS)
+
     def first(self, solver: TotalVariation = FIRST) -> Look:
         """Plain total variation, and the posterior mean."""
         noise = float(self.noise_S.square().mean().sqrt())
@@ -65,10 +73,11 @@ class Viewer:
 
         strength, anchor : factors of lambda and of mu.
         """
-        size, lambda_S = self.scanner.geometry.size, strength * self.penalty_S
+        size, lambda_S = self.scanner.geometry.size, strength * SHARE * self.penalty_S
         edges_NS = edge_weights(estimate_NS, size, KNEE)
-        pull_S = anchor * self.penalty_S * (ANCHOR / KNEE)
-        penalties = Penalties(lambda_S, pull_S, estimate_NS, edges_NS, self.non_negative)
+        pull_S = anchor * (self.noise_S.square() + MISFIT**2) / ERROR**2
+        share = strength * SHARE
+        penalties = Penalties(lambda_S, pull_S, estimate_NS, edges_NS, self.non_negative, share=share)
         return Look(solver.solve(self.scanner, self.sinogram_MS, penalties, estimate_NS), estimate_NS)
 
     def channels(self, look: Look) -> Tensor:
@@ -82,7 +91,7 @@ class Viewer:
 
     @torch.no_grad()
     def encoded(self, encoder: Encoder, look: Look, side: int) -> Tensor:
-        """(N, S): the encoder's answer. It looks at `side` pixels a side, as it learned, and its correction is resized."""
+        """(N, S): the encoder's answer. It looks at `side` pixels a side, as it learned; its correction is resized."""
         size = self.scanner.geometry.size
         seen_SIYX = self.channels(look).contiguous()
         if size != side:

@@ -41,7 +41,9 @@ class SliceScale:
     def stored(self, values: np.ndarray) -> np.ndarray:
         """Numbers of a file that does not say what they are; floats are in the dictionary's units already."""
         if self.units == "hu":
-            return self.hounsfield(values.astype(np.float32) - np.float32(self.zero if values.dtype.kind in "ui" else 0))
+            return self.hounsfield(
+                values.astype(np.float32) - np.float32(self.zero if values.dtype.kind in "ui" else 0)
+            )
         scaled = values.astype(np.float32)
         return scaled / np.float32(self.white) if values.dtype.kind in "ui" else scaled
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from nidcli.operators.base import Operator
 
-CHUNK_ENTRIES = 1 << 24  # entries of the matrix that are put together at once
+TINY = 1e-6  # shares of a point that are left out
 
 
 class Rays(Protocol):
@@ -83,19 +85,13 @@ class PixelRadon(Operator):
     @staticmethod
     def of(rays: Rays, coords_ND: Tensor) -> PixelRadon:
         """The matrix of rays over pixels. coords_ND : the centres of size^2 pixels, on the device to compute on."""
-        N, M = rays.size**2, rays.views * rays.bins
-        keys: list[Tensor] = []
-        values: list[Tensor] = []
-        for view in range(rays.views):
-            key, value = _entries(rays, view)
-            keys.append(key)
-            values.append(value)
-        key, value = torch.cat(keys), torch.cat(values)
-        row, column = key // N, key % N
-        forward = _rows(row, column, value, M, N)
-        order = torch.argsort(column, stable=True)
-        backward = _rows(column[order], row[order], value[order], N, M)
-        return PixelRadon(coords_ND, forward.to(coords_ND.device), backward.to(coords_ND.device))
+        matrix = sparse.vstack([_view(rays, view) for view in range(rays.views)], format="csr")
+        return PixelRadon._of(matrix, coords_ND)
+
+    @staticmethod
+    def _of(matrix: sparse.csr_matrix, coords_ND: Tensor) -> PixelRadon:
+        device = coords_ND.device
+        return PixelRadon(coords_ND, _rows(matrix).to(device), _rows(matrix.T.tocsr()).to(device))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -109,54 +105,45 @@ class PixelRadon(Operator):
 
     def __getitem__(self, rows: slice) -> PixelRadon:
         first, last, _ = rows.indices(self.shape[0])
-        start, column, value = (part() for part in _parts(self.matrix_MN))
-        low, high = int(start[first]), int(start[last])
-        N = self.matrix_MN.shape[1]
-        counts = start[first : last + 1].long().diff()
-        row = torch.repeat_interleave(torch.arange(last - first, device=column.device), counts)
-        column, value = column[low:high].long(), value[low:high]
-        order = torch.argsort(column, stable=True)
-        backward = _rows(column[order], row[order], value[order], N, last - first)
-        return PixelRadon(self.coords_ND, _rows(row, column, value, last - first, N), backward)
+        crow, column, value = (part.cpu().numpy() for part in _parts(self.matrix_MN))
+        matrix = sparse.csr_matrix((value, column, crow), shape=tuple(self.matrix_MN.shape))
+        return PixelRadon._of(matrix[first:last], self.coords_ND)
 
 
-def _parts(matrix: Tensor):  # type: ignore[no-untyped-def]
-    return matrix.crow_indices, matrix.col_indices, matrix.values
+def _parts(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return matrix.crow_indices(), matrix.col_indices(), matrix.values()
 
 
-def _entries(rays: Rays, view: int) -> tuple[Tensor, Tensor]:
-    """Sorted keys row * N + column and values of one view, float32; what falls on one pixel of a ray is summed."""
+def _view(rays: Rays, view: int) -> sparse.csr_matrix:
+    """The rows of one view, float32; what falls on one pixel of a ray is summed."""
     n = rays.size
     x, y, length = rays.points(view)
-    row = torch.arange(rays.bins)[:, None] + view * rays.bins
-    left, top = x.floor(), y.floor()
-    keys, values = [], []
-    for dx in (0, 1):
-        for dy in (0, 1):
-            column, line = left + dx, top + dy
-            value = (1 - (x - column).abs()) * (1 - (y - line).abs()) * length
-            seen = (column >= 0) & (column < n) & (line >= 0) & (line < n) & (value > 1e-9)
-            keys.append((row * (n * n) + line.long() * n + column.long())[seen])
-            values.append(value[seen])
-    key, order = torch.cat(keys).sort()
-    unique, place = torch.unique_consecutive(key, return_inverse=True)
-    value = torch.zeros(len(unique), dtype=torch.float64).index_add_(0, place, torch.cat(values)[order])
-    return unique, value.float()
+    left, top = x.floor().int(), y.floor().int()
+    right, low = (x - left).float(), (y - top).float()
+    row = torch.arange(rays.bins, dtype=torch.int32)[:, None].expand(left.shape)
+    entries = []
+    for dx, across in ((0, 1 - right), (1, right)):
+        for dy, along in ((0, 1 - low), (1, low)):
+            column, line, value = left + dx, top + dy, across * along * length
+            seen = (column >= 0) & (column < n) & (line >= 0) & (line < n) & (value > TINY)
+            entries.append((value[seen], row[seen], (line * n + column)[seen]))
+    value, row, column = (torch.cat(parts).numpy() for parts in zip(*entries, strict=True))
+    matrix = sparse.coo_matrix((value.astype(np.float32), (row, column)), shape=(rays.bins, n * n)).tocsr()
+    matrix.sum_duplicates()
+    return matrix
 
 
-def _rows(row: Tensor, column: Tensor, value: Tensor, height: int, width: int) -> Tensor:
-    """Compressed sparse rows of entries that are sorted by row."""
-    start = torch.zeros(height + 1, dtype=torch.int32, device=row.device)
-    start[1:] = torch.bincount(row, minlength=height).cumsum(0).int()
-    return torch.sparse_csr_tensor(start, column.int(), value, (height, width), check_invariants=False)
+def _rows(matrix: sparse.csr_matrix) -> Tensor:
+    """A scipy matrix as one of torch."""
+    parts = (matrix.indptr.astype(np.int32), matrix.indices.astype(np.int32), matrix.data.astype(np.float32))
+    return torch.sparse_csr_tensor(*map(torch.from_numpy, parts), matrix.shape, check_invariants=False)
 
 
 def _product(matrix: Tensor, dense: Tensor) -> Tensor:
     """(R, C) sparse times (C, *), in the type of the dense factor."""
     flat = dense.reshape(len(dense), -1)
     if dense.dtype != matrix.dtype:
-        matrix = torch.sparse_csr_tensor(
-            matrix.crow_indices(), matrix.col_indices(), matrix.values().to(dense.dtype), matrix.shape
-        )
+        crow, column, value = _parts(matrix)
+        matrix = torch.sparse_csr_tensor(crow, column, value.to(dense.dtype), matrix.shape, check_invariants=False)
     product: Tensor = matrix @ flat
     return product.reshape(len(product), *dense.shape[1:])
