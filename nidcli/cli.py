@@ -28,6 +28,7 @@ COMMANDS = {
         "Part a fixed camera's video into background and foreground.",
     ),
     "convert": ("nidcli.commands.convert", "Turn the paper's published checkpoint into a dictionary."),
+    "ct-recon": ("nidcli.commands.ct_recon", "Reconstruct CT slices from few views; for research, not for diagnosis."),
     "info": ("nidcli.commands.info", "Show what a dictionary or a code file holds."),
     "verify": ("nidcli.commands.verify", "Check that dictionaries and code files are whole."),
     "eval": ("nidcli.commands.eval", "Measure results against references."),

@@ -26,6 +26,8 @@ class EncoderSpec:
     width: int = 32  # channels at full resolution, doubled at every halving up to four times as many
     depth: int = 4  # halvings
     blocks: int = 1  # residual blocks at each resolution, down and up
+    fold: int = 1  # pixels a side that become channels first: the network works at so much less than full resolution
+    augment: bool = False  # learned from pictures that are also turned, shifted and scaled a little, where few exist
 
 
 class _Block(nn.Module):
@@ -52,21 +54,21 @@ class Encoder(nn.Module):
         self.spec = spec
         widths = [spec.width * min(4, 2**d) for d in range(spec.depth + 1)]
         blocks = lambda width: nn.Sequential(*(_Block(width) for _ in range(spec.blocks)))  # noqa: E731
-        self.stem = nn.Conv2d(spec.inputs, widths[0], 3, padding=1)
+        self.stem = nn.Conv2d(spec.inputs * spec.fold**2, widths[0], 3, padding=1)
         self.down = nn.ModuleList(blocks(width) for width in widths)
         self.halve = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.merge = nn.ModuleList(nn.Conv2d(a + b, a, 1) for a, b in pairwise(widths))
         self.up = nn.ModuleList(blocks(width) for width in widths[:-1])
-        self.head = nn.Conv2d(widths[0], spec.channels, 3, padding=1)
+        self.head = nn.Conv2d(widths[0], spec.channels * spec.fold**2, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
 
     def forward(self, seen_BIHW: Tensor) -> Tensor:
         height, width = seen_BIHW.shape[2:]
-        unit = 2**self.spec.depth
+        unit = 2**self.spec.depth * self.spec.fold
         x = nn.functional.pad(seen_BIHW, (0, -width % unit, 0, -height % unit), mode="replicate")
-        x, skips = self.stem(x), []
+        x, skips = self.stem(nn.functional.pixel_unshuffle(x, self.spec.fold)), []
         for number, block in enumerate(self.down):
             x = block(x)
             if number < self.spec.depth:
@@ -75,7 +77,8 @@ class Encoder(nn.Module):
         for number in reversed(range(self.spec.depth)):
             x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
             x = self.up[number](self.merge[number](torch.cat([skips[number], x], 1)))
-        correction_BCHW = self.head(x)[:, :, :height, :width].to(seen_BIHW.dtype)
+        whole = nn.functional.pixel_shuffle(self.head(x), self.spec.fold)
+        correction_BCHW = whole[:, :, :height, :width].to(seen_BIHW.dtype)
         return seen_BIHW[:, : self.spec.channels] + correction_BCHW
 
 
@@ -93,8 +96,13 @@ class EncoderTraining:
         self.mean = {name: p.detach().clone() for name, p in encoder.named_parameters()}
         self.step = 0
 
-    def run(self, pairs: Callable[[int], tuple[Tensor, Tensor]]) -> Iterator[float]:
-        """Yields the loss of every step that is left; the caller calls `finish`."""
+    def run(
+        self, pairs: Callable[[int], tuple[Tensor, Tensor]], spent: Callable[[], float] = lambda: 0.0
+    ) -> Iterator[float]:
+        """Yields the loss of every step that is left; the caller calls `finish`.
+
+        spent : how much of a limit of time is gone, 0 ... 1, that the rate must have fallen by the end of.
+        """
         parameters = dict(self.encoder.named_parameters())
         device = next(iter(parameters.values())).device.type
         self.encoder.train().requires_grad_(True)
@@ -107,8 +115,9 @@ class EncoderTraining:
             loss.backward()
             nn.utils.clip_grad_norm_(self.encoder.parameters(), 1.0)
             for group in self.optimizer.param_groups:
-                warm = min(1.0, (self.step + 1) / max(1.0, 0.05 * self.steps))
-                group["lr"] = self.rate * warm * (1 + math.cos(math.pi * self.step / self.steps)) / 2
+                warm = min(1.0, (self.step + 1) / min(100.0, max(1.0, 0.05 * self.steps)))
+                done = min(1.0, max(self.step / self.steps, spent()))
+                group["lr"] = self.rate * warm * (1 + math.cos(math.pi * done)) / 2
             self.optimizer.step()
             self.step += 1
             weight = min(self.average, self.step / (self.step + 10))

@@ -12,7 +12,10 @@ from nidcli.presets import kind_of, load_config, load_preset, method_of, preset_
 from nidcli.structure import nearest
 
 # Kind: the module that teaches it, which looks like Teaching, and the preset it starts from.
-KINDS = {"image": ("nidcli.training", "image")}
+KINDS = {
+    "image": ("nidcli.training", "image"),
+    "ct": ("nidcli.ct.teaching", "phantom"),
+}
 # Kind and method other than `solve`: likewise.
 METHODS = {
     ("image", "moe"): ("nidcli.moe.training", "moe"),

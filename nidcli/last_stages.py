@@ -79,7 +79,7 @@ def trainee(model: Model, spec: LearnSpec, stage: str) -> EncoderTraining:
     """The training of the net of a stage, at its start."""
     net = model.detector if stage == "detector" else model.encoder
     assert net is not None
-    return EncoderTraining(net, spec.detector_steps if stage == "detector" else spec.encoder_steps)
+    return EncoderTraining(net, spec.detector_steps if stage == "detector" else spec.encoder_steps, spec.encoder_rate)
 
 
 def share_of_limit(model: Model, stage: str) -> float:
@@ -93,7 +93,8 @@ def _observing(run: Learner, observe: Observe) -> Iterator[Progress]:
     spec = run.spec
     drawn = Observations(run.collection, observe, run.train, spec.size, spec.encoder_batch, spec.flip)
     training = run.training = run.training or trainee(run.model, spec, run.place.stage)
-    for _ in training.run(lambda step: drawn.pairs(step, run.chance(1 << 22 | step), run.device)):
+    pairs = lambda step: drawn.pairs(step, run.chance(1 << 22 | step), run.device)  # noqa: E731
+    for _ in training.run(pairs, lambda: run.spent(1.0)):
         run.place.step += 1
         yield run.told(training.steps)
         if run.spent(1.0) >= 1:

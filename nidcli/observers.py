@@ -17,7 +17,7 @@ from nidcli.sampling import Collection
 Observe = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 # Kind: the module whose `observer(model)` gives an Observe, and `detector_observer(model)` one for a detector.
-OBSERVERS: dict[str, str] = {"image": "nidcli.restore.observing"}
+OBSERVERS: dict[str, str] = {"image": "nidcli.restore.observing", "ct": "nidcli.ct.observer"}
 
 
 def observer(model: Model, name: Literal["observer", "detector_observer"] = "observer") -> Observe:

@@ -145,16 +145,29 @@ def plan(learner: Learner, budget: int) -> Plan:
     )
 
 
-def save(path: Path, learner: Learner, preset: Preset, command: str, data_digest: str) -> Learned:
-    """Measure the finished dictionary on held-out photos and write it. No clock enters the file."""
+def save(
+    path: Path,
+    learner: Learner,
+    preset: Preset,
+    command: str,
+    data_digest: str,
+    *,
+    units: str = Metadata.units,
+    always_half: bool = False,
+) -> Learned:
+    """Measure the finished dictionary on held-out photos and write it. No clock enters the file.
+
+    units : of the field; always_half : store networks in half precision whatever that costs.
+    """
     model, spec = learner.model.eval(), learner.spec
     levels = spec.model.levels
     exact = quality(model, learner.collection, learner.held[:JUDGED], spec.size)
     keep = tuple(name for name in model.state_dict() if KEPT.search(name))
     halved = quality(_halved(model, keep), learner.collection, learner.held[:JUDGED], spec.size)
-    half = not exact - halved > HALF_LOSS
+    half = always_half or not exact - halved > HALF_LOSS
     score = halved if half else exact
     meta = Metadata(
+        units=units,
         code_samples=learner.statistics * learner.photos * _cells(levels[-1], spec.size),
         metrics=() if math.isnan(score) else (Metric("psnr", score),),
         provenance=Provenance(

@@ -3,6 +3,7 @@
 from nidcli.operators.area import Area
 from nidcli.operators.base import Operator
 from nidcli.operators.blur import Blur
+from nidcli.operators.radon import PixelRadon, Radon
 from nidcli.operators.sample import Sample
 
-__all__ = ["Area", "Blur", "Operator", "Sample"]
+__all__ = ["Area", "Blur", "Operator", "PixelRadon", "Radon", "Sample"]

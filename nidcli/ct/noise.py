@@ -1,0 +1,58 @@
+"""How noisy rays are, found out by holding every ray out once: what do its neighbours in the view say of it?
+
+    d_i = p_i - (4 (p_{i-1} + p_{i+1}) - (p_{i-2} + p_{i+2})) / 6,   white noise sigma gives d the deviation sigma sqrt(35 / 18)
+
+The cubic through four neighbours predicts smooth projections exactly; bins at edges do not count, since the deviation
+is taken from the smaller misses (as Donoho and Johnstone 1994 take the median of wavelets). What curved projections miss
+looks like a little noise all the same. So a small finding must prove itself: whole views are held out, and of the
+slices solved with that noise and with none the one that foretells them better decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from nidcli.ct.views import FIRST, Viewer
+
+SPREAD = (35 / 18) ** 0.5  # of d for unit noise: 1 + (2 * 16 + 2) / 36
+SHARE, NORMAL = 0.25, 0.3186  # a quantile of |x|, and what it is for a standard normal variable
+SILENT = 1e-4  # of the largest ray: as good as none
+CURVED = 6e-3  # of the largest ray: below it may be the curvature of the projections
+HELD = 4  # every so many views one is held out
+
+
+def noise_of(sinogram_VB: Tensor) -> float:
+    """Standard deviation of the noise of a ray, in the sinogram's units; 0 where it cannot be told from none."""
+    if sinogram_VB.shape[1] < 5:
+        return 0.0
+    p = sinogram_VB.double()
+    near, far = p[:, 1:-3] + p[:, 3:-1], p[:, :-4] + p[:, 4:]
+    miss = p[:, 2:-2] - (4 * near - far) / 6
+    if miss.numel() < 16:
+        return 0.0
+    found = float(miss.abs().quantile(SHARE)) / NORMAL / SPREAD
+    return found if found > SILENT * float(p.abs().max()) else 0.0
+
+
+def residual_of(measured_MS: Tensor, sinogram_MS: Tensor) -> list[float]:
+    """|A f - y| / |y| of each slice."""
+    size_S = sinogram_MS.norm(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
+    return ((measured_MS - sinogram_MS).norm(dim=0) / size_S).tolist()
+
+
+def proven(viewer: Viewer, noise: float) -> float:
+    """`noise`, or 0 where it is small and held-out views are foretold better without. Of one slice."""
+    views, bins = viewer.scanner.geometry.views, viewer.scanner.geometry.bins
+    if views < HELD or not 0 < noise < CURVED * float(viewer.sinogram_MS.abs().max()):
+        return noise
+    held_V = torch.arange(views, device=viewer.sinogram_MS.device) % HELD == HELD // 2
+    kept_M1 = (~held_V).repeat_interleave(bins).to(viewer.sinogram_MS)[:, None]
+    misses = []
+    for trial in (noise, 0.0):
+        found_NS = replace(viewer, noise_S=viewer.noise_S.new_tensor([trial])).plain(FIRST, kept_M1)
+        missed_MS = (viewer.scanner.forward(found_NS) - viewer.sinogram_MS) * (1 - kept_M1)
+        misses.append(float(missed_MS.square().sum()))
+    return noise if misses[0] <= misses[1] else 0.0

@@ -1,0 +1,155 @@
+"""From a sinogram to a slice: the dictionary's expectation, the encoder's answer, and the residual solved with the code.
+
+    a0 = E[a | y]                                  posterior mean of the coarsest code             (prior.py)
+    m  = encoder(what the rays and a0 say)         the prior's mean, a code for every cell         (views.py)
+    f  = argmin |A f - y|^2 / 2 + lambda TV(f) + mu |f - m|^2 / 2                                 (residual.py)
+
+The last two are done `LOOKS` times, the second time from the f of the first. For research; not for diagnosis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from nidcli.ct.baselines import Baseline, classical
+from nidcli.ct.centre import axis_of
+from nidcli.ct.geometry import Convention, Geometry
+from nidcli.ct.noise import noise_of, proven, residual_of
+from nidcli.ct.prior import Expectation
+from nidcli.ct.residual import TotalVariation
+from nidcli.ct.scanner import Scanner
+from nidcli.ct.uncertainty import spread
+from nidcli.ct.views import FIRST, NEXT, Viewer, side_of
+from nidcli.errors import UsageError
+from nidcli.model import Model
+
+LOOKS = 2
+LAST = TotalVariation(steps=160)
+USUAL, ALIKE = 0.2, (0.03, 0.8)  # mean of a slice in the dictionary's units, in which air is 0 and dense bone 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is known of a scan, and what is wanted.
+
+    size : pixels a side, None for as many as bins; cor : the bin of the axis, "auto" to find it, None for the middle;
+    pixel_mm : side of a pixel of the slice, for attenuation per mm; noise : standard deviation of a ray, None to find
+    it; fan : distance from source to axis in pixels of the slice; scale : units of the sinogram in one of the
+    dictionary, None to find it.
+    """
+
+    convention: Convention = "nid"
+    circle: bool = True
+    size: int | None = None
+    cor: float | Literal["auto"] | None = None
+    pixel_mm: float | None = None
+    noise: float | None = None
+    fan: float | None = None
+    wide: int = 1
+    scale: float | None = None
+    non_negative: bool = True
+    uncertainty: bool = False
+    baseline: Baseline | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """A reconstructed slice (Y, X) and, where asked for, its standard deviations and the classical result.
+
+    residual : |A f - y| / |y|; noise : standard deviation of a ray that was assumed; scale : of units, see Settings.
+    """
+
+    picture_YX: Tensor
+    deviation_YX: Tensor | None
+    classical_YX: Tensor | None
+    residual: float
+    residual_classical: float | None
+    noise: float
+    scale: float
+
+
+class Reconstructor:
+    """A dictionary and settings; what depends on the geometry alone is kept from slice to slice."""
+
+    def __init__(self, model: Model, settings: Settings) -> None:
+        if model.spec.kind != "ct" or model.encoder is None:
+            raise UsageError("The dictionary is not one of slices; give --dict phantom or one of learn-dict --kind ct.")
+        self.model, self.settings = model, settings
+        self._scanner: Scanner | None = None
+
+    def scanner(self, geometry: Geometry) -> Scanner:
+        """The matrix of a geometry, made when it changes."""
+        if self._scanner is None or self._scanner.geometry != geometry:
+            device = self.model.level(0).prior_mean_BK.device
+            self._scanner = Scanner.of(geometry, device)
+        return self._scanner
+
+    def geometry(self, sinogram_VB: Tensor, angles_V: tuple[float, ...]) -> Geometry:
+        """Of a sinogram; its axis is looked for where settings say so."""
+        s, bins = self.settings, sinogram_VB.shape[1]
+        cor = axis_of(sinogram_VB, angles_V)[0] if s.cor == "auto" else s.cor
+        size = s.size or bins
+        return Geometry(
+            size=size,
+            angles_V=angles_V,
+            bins=bins,
+            convention=s.convention,
+            circle=s.circle,
+            cor=cor,
+            fan=s.fan,
+            wide=s.wide,
+        )
+
+    @torch.no_grad()
+    def slice(self, sinogram_VB: Tensor, geometry: Geometry) -> Slice:
+        """One slice. sinogram_VB : (views, bins) line integrals."""
+        scanner, s = self.scanner(geometry), self.settings
+        device = self.model.level(0).prior_mean_BK.device
+        measured_M1 = sinogram_VB.to(device, torch.float32).reshape(-1, 1)
+        scale = s.scale or self._scale(scanner, measured_M1)
+        noise = noise_of(sinogram_VB) if s.noise is None else s.noise
+        viewer = Viewer(
+            self.model, scanner, measured_M1 / scale, measured_M1.new_tensor([noise / scale]), s.non_negative
+        )
+        if s.noise is None:
+            noise = scale * proven(viewer, noise / scale)
+            viewer = replace(viewer, noise_S=measured_M1.new_tensor([noise / scale]))
+        found_N1 = reconstruct(viewer)
+        deviation = None
+        if s.uncertainty:
+            deviation = spread(Expectation(self.model, scanner), viewer.sinogram_MS, noise / scale) * self._unit(scale)
+        residual = residual_of(scanner.forward(found_N1) * scale, measured_M1)[0]
+        other, other_residual = None, None
+        if s.baseline is not None:
+            other_YX = classical(
+                s.baseline, scanner, sinogram_VB.to(device) / scale, float(viewer.penalty_S), s.non_negative
+            )
+            other_M1 = scanner.forward(other_YX.to(device).reshape(-1, 1)) * scale
+            other, other_residual = other_YX * self._unit(scale), residual_of(other_M1, measured_M1)[0]
+        picture_YX = found_N1.view(geometry.size, geometry.size) * self._unit(scale)
+        return Slice(picture_YX, deviation, other, residual, other_residual, noise, scale)
+
+    def _unit(self, scale: float) -> float:
+        """What one unit of the dictionary is in the slice: attenuation per pixel, or per mm."""
+        return scale / (self.settings.pixel_mm or 1.0)
+
+    def _scale(self, scanner: Scanner, measured_M1: Tensor) -> float:
+        """1, unless the mean attenuation over the slice is far from that of any body in the dictionary's units."""
+        area = scanner.geometry.size**2
+        mean = float(measured_M1.sum()) / scanner.geometry.views * scanner.geometry.bin_pitch / area
+        return 1.0 if mean <= 0 or ALIKE[0] < mean < ALIKE[1] else mean / USUAL
+
+
+def reconstruct(viewer: Viewer, looks: int = LOOKS, last: TotalVariation = LAST) -> Tensor:
+    """(N, S) slices of a viewer's sinograms."""
+    encoder, side = viewer.model.encoder, side_of(viewer.model)
+    assert encoder is not None
+    look = viewer.first(FIRST)
+    for number in range(looks):
+        estimate_NS = viewer.encoded(encoder, look, side)
+        look = viewer.guided(estimate_NS, NEXT if number < looks - 1 else last)
+    return look.agreed_NS

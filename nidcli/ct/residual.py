@@ -1,0 +1,134 @@
+"""The residual that a dictionary cannot hold, solved together with the code: a picture f = B a + r that agrees with rays.
+
+    min_f  |A f - y|^2 / 2 + lambda sum_i w_i |grad f|_i + mu / 2 |f - m|^2,        f >= 0 where asked
+
+m is the picture of the prior's code a0. With orthonormal experts the last term is mu / 2 (|a - a0|^2 + |r|^2): the code
+leaves the prior, and the residual leaves zero, only as far as rays and total variation (Rudin, Osher and Fatemi 1992)
+ask for it. w are weights that are small where an earlier estimate has its edges (Candes, Wakin and Boyd 2008).
+
+Solved by the primal-dual method (Chambolle and Pock 2011). The dual step of the rays is preconditioned by a filter F, bent
+from the ramp of back-projection (Sidky, Jorgensen and Pan 2012): the eigenvalues of A' F A are alike, so that some
+hundred steps are enough. The
+minimiser is that of the plain squares, since the proximal step is taken in the same metric.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nidcli.ct.scanner import Scanner
+
+STEP = 0.01  # of the primal variable times lambda: as slopes are to attenuation, so are dual to primal variables
+CHECK = 10  # steps between two looks at how far the picture still moves
+
+
+@dataclass(frozen=True, eq=False)
+class Penalties:
+    """lambda_S and mu_S : (S,) of each slice, in the units of rays; edges_NS : weights in 0 ... 1, or None for ones.
+
+    rays_M1 : 1 for rays that count and 0 for those held out, or None. share : of lambda that an estimate's edges leave,
+    by which the solver knows the size of its steps.
+    """
+
+    lambda_S: Tensor
+    mu_S: Tensor | None = None
+    mean_NS: Tensor | None = None
+    edges_NS: Tensor | None = None
+    non_negative: bool = False
+    rays_M1: Tensor | None = None
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class TotalVariation:
+    """steps : at the most; it stops when a picture moves by less than `tolerance` of its norm a step.
+
+    step : of the primal variable, None for one that suits lambda; balance : how much of the bound of the steps goes to
+    the rays, the rest to gradients.
+    """
+
+    steps: int = 200
+    tolerance: float = 0.0
+    step: float | None = None
+    balance: float = 0.5
+
+    @torch.no_grad()
+    def solve(self, scanner: Scanner, sinogram_MS: Tensor, penalties: Penalties, start_NS: Tensor) -> Tensor:
+        """(N, S) pictures of (M, S) sinograms."""
+        n, S = scanner.geometry.size, sinogram_MS.shape[1]
+        step = self.step or STEP / max(float((penalties.lambda_S / penalties.share).max()), 1e-9)
+        rays = 0.99 * self.balance / (step * scanner.norm)
+        slopes = 0.99 * (1 - self.balance) / (step * 8)
+        gain_F = rays * scanner.metric_F
+        keep_F, take_F = 1 / (1 + gain_F), gain_F / (1 + gain_F)
+        bound = penalties.lambda_S.to(start_NS).view(1, 1, 1, -1)
+        if penalties.edges_NS is not None:
+            bound = bound * penalties.edges_NS.view(1, n, n, S)
+        pull, mean_NS = penalties.mu_S, penalties.mean_NS
+        if pull is not None and mean_NS is not None:
+            weight_S = step * pull.to(start_NS)
+            mean_NS = mean_NS * (weight_S / (1 + weight_S))
+        picture, ahead = start_NS.clone(), start_NS.clone()
+        dual_MS = torch.zeros_like(sinogram_MS)
+        dual_2YXS = picture.new_zeros(2, n, n, S)
+        for number in range(self.steps):
+            miss_MS = scanner.forward(ahead) - sinogram_MS
+            dual_MS = scanner.filtered(dual_MS, keep_F) + scanner.filtered(miss_MS, take_F)
+            if penalties.rays_M1 is not None:
+                dual_MS *= penalties.rays_M1
+            _ascend(dual_2YXS, ahead.view(n, n, S), slopes)
+            dual_2YXS /= (dual_2YXS.square().sum(0, keepdim=True).sqrt() / bound).clamp_min_(1)
+            new = picture - step * (scanner.adjoint(dual_MS) + transposed_slopes(dual_2YXS).view(-1, S))
+            if pull is not None and mean_NS is not None:
+                new = new / (1 + weight_S) + mean_NS
+            if penalties.non_negative:
+                new.clamp_min_(0)
+            moved = new - picture
+            ahead = new + moved
+            picture = new
+            if self.tolerance and number % CHECK == CHECK - 1 and bool(_still(moved, picture) < self.tolerance):
+                break
+        return picture
+
+
+def slopes_of(picture_YXS: Tensor) -> Tensor:
+    """(2, Y, X, S) forward differences along x and y, zero at the far border."""
+    slopes = picture_YXS.new_zeros(2, *picture_YXS.shape)
+    _ascend(slopes, picture_YXS, 1.0)
+    return slopes
+
+
+def transposed_slopes(slopes_2YXS: Tensor) -> Tensor:
+    """(2, Y, X, S) -> (Y, X, S): the exact transpose of `slopes_of` (its far border counts nothing)."""
+    along_x, along_y = slopes_2YXS
+    out = torch.zeros_like(along_x)
+    out[:, :-1] -= along_x[:, :-1]
+    out[:, 1:] += along_x[:, :-1]
+    out[:-1] -= along_y[:-1]
+    out[1:] += along_y[:-1]
+    return out
+
+
+def steepness(picture_NS: Tensor, size: int) -> Tensor:
+    """(N, S): |grad f| of pictures."""
+    slopes = slopes_of(picture_NS.view(size, size, -1))
+    return slopes.square().sum(0).sqrt().view_as(picture_NS)
+
+
+def edge_weights(picture_NS: Tensor, size: int, knee: float) -> Tensor:
+    """(N, S): knee / (knee + |grad f|), so that what an estimate has for edges costs little."""
+    return knee / (knee + steepness(picture_NS, size))
+
+
+def _ascend(slopes_2YXS: Tensor, picture_YXS: Tensor, step: float) -> None:
+    """slopes += step grad f, in place."""
+    slopes_2YXS[0, :, :-1].add_(picture_YXS[:, 1:] - picture_YXS[:, :-1], alpha=step)
+    slopes_2YXS[1, :-1].add_(picture_YXS[1:] - picture_YXS[:-1], alpha=step)
+
+
+def _still(moved_NS: Tensor, picture_NS: Tensor) -> Tensor:
+    """How far the picture that moves most moves, as a share of its norm."""
+    return (moved_NS.norm(dim=0) / picture_NS.norm(dim=0).clamp_min(1e-12)).max()
