@@ -21,6 +21,7 @@ COMMANDS = {
     "encode": ("nidcli.commands.encode", "Turn images into sparse codes of a dictionary."),
     "refine": ("nidcli.commands.refine", "Improve codes by a few steps on their images."),
     "decode": ("nidcli.commands.decode", "Turn codes back into images, at any size."),
+    "sdf-recon": ("nidcli.commands.sdf_recon", "Turn point clouds into meshes."),
     "info": ("nidcli.commands.info", "Show what a dictionary or a code file holds."),
     "verify": ("nidcli.commands.verify", "Check that dictionaries and code files are whole."),
     "eval": ("nidcli.commands.eval", "Measure results against references."),

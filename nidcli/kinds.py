@@ -12,7 +12,7 @@ from nidcli.presets import kind_of, load_config, load_preset, preset_names
 from nidcli.structure import nearest
 
 # Kind: the module that teaches it, which looks like Teaching, and the preset it starts from.
-KINDS = {"image": ("nidcli.training", "image")}
+KINDS = {"image": ("nidcli.training", "image"), "sdf": ("nidcli.sdf.teaching", "shapenet-like")}
 
 
 class Teaching(Protocol):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nidcli.engine import materialise
 from nidcli.grid import image_coords
@@ -54,9 +54,13 @@ def _levels(model: Model) -> list[Level]:
 
 def _designs(level: Level) -> list[DenseDesign]:
     """The experts of every bank as a solver sees them on a cell of the level's own sampling."""
-    window = level.spec.window(level.spec.pixels)
     device = level.prior_mean_BK.device
-    sample = Sample(window.coords_ND.to(device), window.weight_N.to(device))
+    if level.spec.dictionary.dims == 3:
+        u = torch.linspace(-1 - level.spec.overlap, 1 + level.spec.overlap, level.spec.pixels)
+        sample = Sample(torch.cartesian_prod(u, u, u).to(device))
+    else:
+        window = level.spec.window(level.spec.pixels)
+        sample = Sample(window.coords_ND.to(device), window.weight_N.to(device))
     designs = [materialise(level.bank(cell), sample, 1 << 62) for cell in range(len(level.banks))]
     return [design for design in designs if isinstance(design, DenseDesign)]
 
@@ -84,6 +88,8 @@ def _sheet(level: Level) -> np.ndarray:
     side = min(max(spec.pixels, SIDES[0]), SIDES[1])
     order = torch.argsort(level.prior_variance_BK[0], descending=True, stable=True)[: SHOWN**2].cpu()
     coords_ND = image_coords(side, side).to(level.prior_mean_BK.device)
+    if spec.dictionary.dims == 3:  # the slice through the middle
+        coords_ND = nn.functional.pad(coords_ND, (0, 1))
     atoms_KNC = bank.atoms(coords_ND).permute(2, 0, 1).cpu()[order]
     scale = atoms_KNC.abs().flatten(1).amax(1).clamp_min(1e-12)
     pictures = (0.5 + 0.5 * atoms_KNC / scale[:, None, None]).clamp(0, 1).view(-1, side, side, spec.dictionary.channels)
