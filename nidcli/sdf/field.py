@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nidcli.dictionary import Dictionary
 from nidcli.engine import materialise
@@ -63,30 +63,34 @@ class Share:
     def jets(self, points_N3: Tensor) -> Tensor:
         """(N, 4): values and slopes at points, in units of the domain."""
         out = points_N3.new_zeros(len(points_N3), 4)
-        K = self.code_SK.shape[1]
         head_FK = self.bank.head_KCF[:, 0].T
         weights_S4E = self.bank.derivatives(head_FK @ self.code_SK.T).view(-1, 4, len(self.code_SK)).permute(2, 1, 0)
-        assert head_FK.shape[1] == K
         for part, pairs in _pairs(self.partition, points_N3):
             slot_Q = self.slot_G[pairs.cell_Q]
             known = slot_Q >= 0
             slot_Q, local_Q3, weight_Q, point_Q, slope_Q3 = (t[known] for t in (slot_Q, *pairs.rest))
-            order = torch.argsort(slot_Q, stable=True)
-            counts = torch.bincount(slot_Q, minlength=len(self.code_SK)).tolist()
-            embedded = nn.functional.pad(self.bank.trunk.embed(local_Q3[order]), (0, 1), value=1.0)
-            cells = [s for s, count in enumerate(counts) if count]
-            pieces = [
-                rows @ weights_S4E[s].T
-                for s, rows in zip(cells, embedded.split([counts[s] for s in cells]), strict=True)
-            ]
-            if not pieces:
-                continue
-            jet_Q4 = torch.empty(len(order), 4, device=out.device)
-            jet_Q4[order] = torch.cat(pieces)
+            jet_Q4 = _grouped(self.bank.trunk.embed(local_Q3), slot_Q, weights_S4E)
             value_Q, slope = jet_Q4[:, :1] / self.cells, jet_Q4[:, 1:]
             weighted = torch.cat([weight_Q[:, None] * value_Q, weight_Q[:, None] * slope + slope_Q3 * value_Q], 1)
             out[part].index_add_(0, point_Q, weighted)
         return out
+
+
+def _grouped(embedded_QE: Tensor, slot_Q: Tensor, weights_SXE: Tensor) -> Tensor:
+    """(Q, X): each row times the weights of its cell, the last of them on 1; cells with about as many rows together."""
+    order = torch.argsort(slot_Q, stable=True)
+    used_U, count_U = torch.unique_consecutive(slot_Q[order], return_counts=True)
+    start_U, padded_U = count_U.cumsum(0) - count_U, (count_U + 7) // 8 * 8
+    out = embedded_QE.new_empty(len(slot_Q), weights_SXE.shape[1])
+    for rows in padded_U.unique().tolist():
+        for group in (padded_U == rows).nonzero().squeeze(1).split(max(1, ROWS // rows)):
+            place_BR = start_U[group, None] + torch.arange(rows, device=slot_Q.device)
+            inside_BR = torch.arange(rows, device=slot_Q.device) < count_U[group, None]
+            pair_BR = order[place_BR.clamp_max(len(order) - 1)]
+            weights_BXE = weights_SXE[used_U[group]]
+            drawn = torch.baddbmm(weights_BXE[:, None, :, -1], embedded_QE[pair_BR], weights_BXE[:, :, :-1].mT)
+            out[pair_BR[inside_BR]] = drawn[inside_BR]
+    return out
 
 
 @dataclass(frozen=True)
