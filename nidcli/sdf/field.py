@@ -134,11 +134,10 @@ def weight_slope(partition: Partition, local_NJ3: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def solve_share(level: Level, cells: int, data: Data, least: int, most: int, spread: float = 1.0) -> Share:
+def solve_share(level: Level, cells: int, data: Data, least: int, most: int, first: bool = True) -> Share:
     """The codes of a level's cells, `cells` a side, that see at least `least` points; at most `most` are looked at.
 
-    spread : of the codes around their mean, against that of whole pieces (1, mean included): with other levels below,
-    what is left is smaller, and its mean is zero.
+    first : no other level is below it; what others leave has no mean.
     """
     partition = Partition((cells,) * 3, level.spec.overlap)
     cell, local, weight = partition.locate(data.points_N3)
@@ -156,8 +155,8 @@ def solve_share(level: Level, cells: int, data: Data, least: int, most: int, spr
     cell_Q, point_Q, local_Q3 = cell_Q[chosen_Q], point_Q[chosen_Q], local_Q3[chosen_Q]
     count_S = torch.unique_consecutive(cell_Q, return_counts=True)[1]
     prior = level.prior()
-    mean_K = prior.mean_K if spread == 1 else torch.zeros_like(prior.mean_K)
-    code_SK = _codes(level, data, point_Q, local_Q3, count_S, cells, mean_K, prior.variance_K * spread**2)
+    mean_K = prior.mean_K if first else torch.zeros_like(prior.mean_K)
+    code_SK = _codes(level, data, point_Q, local_Q3, count_S, cells, mean_K, prior.variance_K)
     slot_G = torch.full((cells**3,), -1, device=cell_S.device)
     slot_G[cell_S] = torch.arange(len(cell_S), device=cell_S.device)
     return Share(level.bank(), partition, cell_S, code_SK, slot_G)

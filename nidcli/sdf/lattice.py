@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from scipy.ndimage import label
 from skimage.measure import marching_cubes
-from torch import Tensor
+from torch import Tensor, nn
 
 from nidcli.engine import materialise
 from nidcli.operators import Sample
@@ -26,6 +26,7 @@ from nidcli.sdf.field import Share
 
 BAND_NUMBERS = 1 << 25  # lattice points of a band
 BLOCK_NUMBERS = 1 << 24  # values that are drawn at a time
+ENOUGH = 12  # lattice points a side of a cell: its experts have no finer detail than a line between them shows
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,26 @@ def bands(shares: Sequence[Share], steps: int) -> Iterator[Band]:
     thick = max(1, BAND_NUMBERS // (side * side) // (steps * ratio)) * steps * ratio
     for first in range(0, side - 1, thick):
         planes = min(thick, side - 1 - first) + 1
-        value_G = torch.zeros(planes * side * side)
-        weight_G = torch.zeros_like(value_G)
+        value_XYZ = torch.zeros(planes, side, side)
+        weight_XYZ = torch.zeros_like(value_XYZ)
         for share in shares:
-            _draw(share, finest // share.cells * steps, (first, planes, side), value_G, weight_G)
-        known_XYZ = (weight_G > 1e-3).view(planes, side, side)
-        yield Band(first, value_G.view(planes, side, side), known_XYZ)
+            every = finest // share.cells * steps  # lattice steps a cell
+            skip = next(q for q in range(max(1, every // ENOUGH), 0, -1) if every % q == 0)
+            _add(share, every, skip, first, value_XYZ, weight_XYZ)
+        yield Band(first, value_XYZ, weight_XYZ > 1e-3)
+
+
+def _add(share: Share, steps: int, skip: int, first: int, value_XYZ: Tensor, weight_XYZ: Tensor) -> None:
+    """Add a share to a band, drawn at every `skip`-th lattice point and interpolated in between."""
+    planes, side, _ = value_XYZ.shape
+    few = ((planes - 1) // skip + 1, (side - 1) // skip + 1)
+    value_G, weight_G = torch.zeros(2, few[0] * few[1] ** 2)
+    _draw(share, steps // skip, (first // skip, *few), value_G, weight_G)
+    for total, drawn in ((value_XYZ, value_G), (weight_XYZ, weight_G)):
+        drawn = drawn.view(1, 1, few[0], few[1], few[1])
+        if skip > 1:
+            drawn = nn.functional.interpolate(drawn, size=total.shape, mode="trilinear", align_corners=True)
+        total += drawn[0, 0]
 
 
 def _draw(share: Share, steps: int, band: tuple[int, int, int], value_G: Tensor, weight_G: Tensor) -> None:

@@ -24,11 +24,12 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 from scipy.spatial import cKDTree
 
-FEW, MANY = 12, 64  # neighbours, at least and at most
-REACH = 3.5  # radius of a neighbourhood, in standard deviations of the noise
+FEW, MANY = 12, 24  # neighbours, at least and at most
+REACH = 8.0  # radius of a neighbourhood, in standard deviations of the noise
 GRAPH = 8  # neighbours along which orientation is propagated
-GRID, ROUNDS = 80, 24
-BLUR = 1.2  # standard deviation of a point on the grid, in grid steps
+GRID, ROUNDS = 80, 16
+BLUR = 1.0  # standard deviation of a point on the grid, in grid steps
+VOTERS, SETTLED = 10, 0.002  # neighbours that vote; share of points that turn over when parts are looked at
 
 
 @dataclass(frozen=True)
@@ -84,45 +85,54 @@ def propagated(points_N3: np.ndarray, normals_N3: np.ndarray, index_Nk: np.ndarr
 
 
 def consistent(points_N3: np.ndarray, normals_N3: np.ndarray) -> np.ndarray:
-    """Normals turned over where the winding number field says so, until none is or ROUNDS are over."""
+    """Normals turned over where the winding number field says so, until none is or ROUNDS are over.
+
+    Two things are asked of the field w that they make. It falls along a normal: who points against that, by a vote of
+    his neighbours, turns over. And on the surface it is about one half: a part that is inside out as a whole agrees
+    with its own field, but makes it minus one half, and turns over as a whole.
+    """
     tree = cKDTree(points_N3)
-    area_N = tree.query(points_N3, k=min(7, len(points_N3)), workers=-1)[0][:, -1] ** 2
-    turned_N3 = normals_N3.copy()
-    votes = tree.query(points_N3, k=min(6, len(points_N3)), workers=-1)[1]
+    near = tree.query(points_N3, k=min(VOTERS, len(points_N3)), workers=-1)
+    area_N = near[0][:, min(6, near[0].shape[1] - 1)] ** 2
+    turned_N3, settled = normals_N3.copy(), False
     for _ in range(ROUNDS):
-        slope_N3, inside = winding_slope(points_N3, turned_N3 * area_N[:, None])
-        if inside < 0:
+        value_N, slope_N3 = winding(points_N3, turned_N3 * area_N[:, None])
+        if value_N.mean() < 0:
             turned_N3 *= -1
             continue
-        disagree_N = np.einsum("nd,nd->n", slope_N3, turned_N3)  # the field falls along an outward normal
-        aligned_Nk = np.einsum("nd,nkd->nk", turned_N3, turned_N3[votes])
-        vote_N = (disagree_N[votes] * np.sign(aligned_Nk) * (np.abs(aligned_Nk) > 0.5)).sum(1)
-        wrong = vote_N > 0
-        if not wrong.any():
-            break
+        if settled:
+            wrong = value_N[near[1]].mean(1) < 0
+            if not wrong.any():
+                break
+        else:
+            rising_N = np.einsum("nd,nd->n", slope_N3, turned_N3)
+            aligned_Nk = np.einsum("nd,nkd->nk", turned_N3, turned_N3[near[1]])
+            wrong = (rising_N[near[1]] * np.sign(aligned_Nk) * (np.abs(aligned_Nk) > 0.5)).sum(1) > 0
+        settled = not settled and wrong.mean() < SETTLED
         turned_N3[wrong] *= -1
     return turned_N3
 
 
-def winding_slope(points_N3: np.ndarray, weighted_N3: np.ndarray) -> tuple[np.ndarray, float]:
-    """Gradient of the winding number field at the points (N, 3), and how much higher it is there than at the border."""
-    span = 2.6  # the field is periodic: a margin around [-1, 1] keeps the copies apart
+def winding(points_N3: np.ndarray, weighted_N3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The winding number field at the points above that at the border of the domain (N,), and its slope (N, 3).
+
+    Both in units of their own: the sign is what counts.
+    """
+    span = 2.4  # the field is periodic: a margin around [-1, 1] keeps the copies apart
     place_3N = ((points_N3 / span + 0.5) * GRID).T
     vectors = np.stack([_splatted(place_3N, weighted_N3[:, d]) for d in range(3)])
-    wave = 2 * np.pi * fft.fftfreq(GRID)
-    half = 2 * np.pi * fft.rfftfreq(GRID)
-    kx, ky, kz = np.meshgrid(wave, wave, half, indexing="ij")
+    wave, half = 2 * np.pi * fft.fftfreq(GRID), 2 * np.pi * fft.rfftfreq(GRID)
+    kx, ky, kz = np.meshgrid(wave, wave, half, indexing="ij", sparse=True)
     square = kx**2 + ky**2 + kz**2
     square[0, 0, 0] = 1
-    spectrum = fft.rfftn(vectors, axes=(1, 2, 3), workers=-1)
-    divergence = 1j * (kx * spectrum[0] + ky * spectrum[1] + kz * spectrum[2])
-    field_k = divergence / square * np.exp(-square * BLUR**2 / 2)  # outward normals: high inside
+    spectrum = fft.rfftn(vectors.astype(np.float32), axes=(1, 2, 3), workers=-1)
+    field_k = 1j * (kx * spectrum[0] + ky * spectrum[1] + kz * spectrum[2]) / square * np.exp(-square * BLUR**2 / 2)
     field_k[0, 0, 0] = 0
     field = fft.irfftn(field_k, (GRID,) * 3, workers=-1)
-    here = map_coordinates(field, place_3N, order=1, mode="grid-wrap").mean()
     border = np.mean([field[0].mean(), field[:, 0].mean(), field[:, :, 0].mean()])
-    slope = [fft.irfftn(1j * k * field_k, (GRID,) * 3, workers=-1) for k in (kx, ky, kz)]
-    return np.stack([map_coordinates(s, place_3N, order=1, mode="grid-wrap") for s in slope], 1), float(here - border)
+    slope = [(np.roll(field, -1, d) - np.roll(field, 1, d)) / 2 for d in range(3)]
+    look = [map_coordinates(values, place_3N, order=1, mode="grid-wrap") for values in (field, *slope)]
+    return look[0] - border, np.stack(look[1:], 1)
 
 
 def _splatted(place_3N: np.ndarray, value_N: np.ndarray) -> np.ndarray:

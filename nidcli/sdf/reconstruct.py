@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,17 +30,18 @@ from nidcli.sdf.normals import estimate_normals
 from nidcli.sdf.topology import compacted, component_of_faces, is_closed
 
 MOST_POINTS = 80_000  # points that are looked at; more are averaged in voxels
-SIGHT = 5.0  # points across what a finest cell sees
-FINEST = 64  # cells a side
-LEAST = 6  # points that a cell of a finer level must see
+SIGHT = 4.0  # points across what a finest cell sees
+COARSEST, FINEST = 2, 64  # cells a side
+LEVELS = 3
+BLUR = 0.01  # of a half cell: what its experts cannot draw
+LEAST = 4  # points that a cell of a finer level must see
 MOST = 128  # points that a cell looks at
-FAR = 2.5  # spacings from the nearest point: a face further away than this is not evidence but guessing
-VALUE_NOISE, SLOPE_NOISE = 0.0015, 0.08  # of clean data, in units of the domain
-SPREAD = 0.3  # of a finer level's codes, against those of whole pieces
+NEAR, FAR = 1.5, 1.7  # spacings from the nearest point: supported up to the first, guessing beyond the second
+SUPPORT = 3  # points that a part is the nearest to, or it is noise
+VALUE_NOISE, SLOPE_NOISE = 0.0015, 0.08  # of clean data: of values in units of the domain, and of slopes
+GUESSED_SLOPE = 0.25  # of estimated normals
 FEWEST = 12  # points of which a surface can be made
 DESIGN_BYTES = 800 << 20
-CRUMB = 0.002  # of all faces: a part smaller than this that hardly any point supports is noise
-
 NormalSource = Literal["auto", "file", "estimate"]
 
 
@@ -102,13 +103,13 @@ def reconstruct(model: Model, cloud: Cloud, options: Options, tell: Callable[[st
         normals_N3, noise = estimated.normals_N3, estimated.noise
     assert normals_N3 is not None
     gap = spacing(points_N3)
-    finest = max(4, min(FINEST, 4 * round(4 / (SIGHT * gap) / 4)))
+    finest = max(4, min(FINEST, 4 * round(1 / (SIGHT * gap))))
     steps = max(2, -(-(options.resolution or default_resolution(finest)) // finest))
-    slope = SLOPE_NOISE if given else 3 * SLOPE_NOISE
+    slope = SLOPE_NOISE if given else GUESSED_SLOPE
     data = _data(model, points_N3, normals_N3, math.hypot(noise, VALUE_NOISE), slope)
     shares = solve(model, data, finest)
     vertices_V3, faces_F3 = triangles(shares, steps)
-    vertices_V3, faces_F3, removed = supported(vertices_V3, faces_F3, points_N3, FAR * gap)
+    vertices_V3, faces_F3, removed = supported(vertices_V3, faces_F3, points_N3, gap)
     if not len(faces_F3):
         raise InputError("No surface runs through these points; check their normals, or give --normals estimate.")
     components, _ = component_of_faces(faces_F3, len(vertices_V3))
@@ -144,10 +145,11 @@ def plan_note(options: Options) -> str:
 
 def solve(model: Model, data: Data, finest: int) -> list[Share]:
     """Coarse to fine: each level explains what those below it left."""
-    shares = []
-    for number, cells in enumerate(chain(finest)):
-        level = nearest_level(model, cells)
-        share = solve_share(level, cells, data, LEAST if number else 1, MOST, SPREAD if number else 1.0)
+    shares = list[Share]()
+    noise = data.value_noise
+    for cells in chain(finest):
+        data = replace(data, value_noise=math.hypot(noise, BLUR / cells))
+        share = solve_share(nearest_level(model, cells), cells, data, LEAST if shares else 1, MOST, first=not shares)
         shares.append(share)
         if cells != finest:
             data = data.minus(share.jets(data.points_N3))
@@ -155,8 +157,8 @@ def solve(model: Model, data: Data, finest: int) -> list[Share]:
 
 
 def chain(finest: int) -> Sequence[int]:
-    """Cells a side of the levels."""
-    return (finest // 2, finest)
+    """Cells a side of the levels, each half of the next."""
+    return [finest >> i for i in reversed(range(LEVELS)) if finest >> i >= COARSEST]
 
 
 def nearest_level(model: Model, cells: int) -> Level:
@@ -206,21 +208,31 @@ def thinned(points_N3: np.ndarray, normals_N3: np.ndarray | None, most: int) -> 
 
 
 def supported(
-    vertices_V3: np.ndarray, faces_F3: np.ndarray, points_N3: np.ndarray, far: float
+    vertices_V3: np.ndarray, faces_F3: np.ndarray, points_N3: np.ndarray, gap: float
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Faces near points only, and parts that points support only; how many parts were taken away."""
+    """The surface without what no points support, and how many parts were taken away.
+
+    A patch without points near it closes a gap and stays, unless it reaches further from any point than the gaps
+    between points go: then it is guessing. A part that is the nearest to almost none of the points goes as well.
+    gap : the distance between neighbouring points.
+    """
     if not len(faces_F3):
         return vertices_V3, faces_F3, 0
-    tree = cKDTree(points_N3)
-    distance_V = tree.query(vertices_V3, workers=-1)[0]
+    distance_V = cKDTree(points_N3).query(vertices_V3, workers=-1)[0]
     before, _ = component_of_faces(faces_F3, len(vertices_V3))
-    faces_F3 = faces_F3[(distance_V[faces_F3] < far).all(1)]
+    off_F = (distance_V[faces_F3] > NEAR * gap).any(1)
+    patches, patch_X = component_of_faces(faces_F3[off_F], len(vertices_V3))
+    reach = np.zeros(patches)
+    np.maximum.at(reach, patch_X, distance_V[faces_F3[off_F]].max(1))
+    guessed_F = off_F.copy()
+    guessed_F[off_F] = reach[patch_X] > FAR * gap
+    faces_F3 = faces_F3[~guessed_F]
+    if not len(faces_F3):
+        return vertices_V3[:0], faces_F3, before
     count, part_F = component_of_faces(faces_F3, len(vertices_V3))
-    size = np.bincount(part_F, minlength=count)
-    middle = vertices_V3[faces_F3].mean(1)
-    nearest = cKDTree(middle).query(points_N3, workers=-1)[1] if len(middle) else np.zeros(0, np.int64)
-    points = np.bincount(part_F[nearest], minlength=count) if len(middle) else size
-    keep = (points > 2) | (size > CRUMB * len(faces_F3)) & (points > 0)
+    nearest_N = cKDTree(vertices_V3[faces_F3].mean(1)).query(points_N3, workers=-1)[1]
+    points = np.bincount(part_F[nearest_N], minlength=count)
+    keep = points >= SUPPORT
     faces_F3 = faces_F3[keep[part_F]]
     return *compacted(vertices_V3, faces_F3), max(0, before - int(keep.sum()))
 
