@@ -29,6 +29,7 @@ COMMANDS = {
     ),
     "convert": ("nidcli.commands.convert", "Turn the paper's published checkpoint into a dictionary."),
     "ct-recon": ("nidcli.commands.ct_recon", "Reconstruct CT slices from few views; for research, not for diagnosis."),
+    "sdf-recon": ("nidcli.commands.sdf_recon", "Turn point clouds into meshes."),
     "info": ("nidcli.commands.info", "Show what a dictionary or a code file holds."),
     "verify": ("nidcli.commands.verify", "Check that dictionaries and code files are whole."),
     "eval": ("nidcli.commands.eval", "Measure results against references."),

@@ -169,6 +169,34 @@ class Dictionary(nn.Module):
         hidden_KNH = self.hidden(self.trunk(coords_ND), self.inner_KHF, self.inner_bias_KH)
         return torch.einsum("knh,kch->nck", hidden_KNH, self.head_KCF)
 
+    def jets(self, coords_ND: Tensor) -> Tensor:
+        """(N, D) -> (N, 1 + D, C, K): every expert's value and partial derivatives at every point.
+
+        One linear map on Fourier features has derivatives of the same form, found with the values in one product.
+        """
+        (N, D), (K, C, F) = coords_ND.shape, self.head_KCF.shape
+        paired = self.spec.embedding == "fourier" and self.spec.frequencies % 2 == 0  # a cosine's slope needs its sine
+        if self.spec.heads == "linear" and self.spec.layers == 1 and paired:
+            jet_EX = self.derivatives(self.head_KCF.permute(2, 1, 0).reshape(F, C * K))
+            embedded_NE = nn.functional.pad(self.trunk.embed(coords_ND), (0, 1), value=1.0)
+            return (embedded_NE @ jet_EX).view(N, 1 + D, C, K)
+        parts = [self.atoms(coords_ND)]
+        for d in range(D):
+            along = torch.zeros_like(coords_ND)
+            along[:, d] = 1
+            parts.append(torch.func.jvp(self.atoms, (coords_ND,), (along,))[1])
+        return torch.stack(parts, 1)
+
+    def derivatives(self, head_FX: Tensor) -> Tensor:
+        """(F, X) combinations of features -> (E + 1, (1 + D) X): on the embedding and 1, values and slopes."""
+        linear, waves = self.trunk.maps[0], self.trunk.wave_DE
+        assert isinstance(linear, nn.Linear)
+        value_EX, waves = linear.weight.T @ head_FX, waves.to(head_FX)
+        cos_EX, sin_EX = value_EX.chunk(2)
+        slopes = [torch.cat([wave[:, None] * sin_EX, -wave[:, None] * cos_EX]) for wave in waves]
+        constants = [linear.bias @ head_FX, *[torch.zeros_like(value_EX[0])] * len(waves)]
+        return torch.cat([torch.cat([v, c[None]]) for v, c in zip([value_EX, *slopes], constants, strict=True)], 1)
+
     def field(self, coords_ND: Tensor, code: SparseCode | Tensor) -> Tensor:
         """f at every point, for S codes: (N, C, S). Constants are added where the code holds them.
 

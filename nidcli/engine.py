@@ -34,10 +34,10 @@ def design_bytes(bank: Dictionary, operator: Operator) -> int:
 
 def materialise(bank: Dictionary, operator: Operator, budget: int = DENSE_BYTES) -> Design:
     """Every expert and every constant atom measured: rows are (measurement, channel), columns experts."""
-    if design_bytes(bank, operator) > budget:
+    if design_bytes(bank, operator) > budget and not operator.order:
         return MatrixFreeDesign(bank, operator)
     with torch.no_grad():
-        rows = [op.forward(bank.atoms(op.coords_ND)).flatten(0, 1) for op in _chunks(bank, operator)]
+        rows = [op.forward(_atoms(bank, op)).flatten(0, 1) for op in _chunks(bank, operator)]
         return MeasuredDesign(torch.cat(rows), _constants(bank, operator), operator.coords_ND)
 
 
@@ -62,10 +62,18 @@ def _chunks(bank: Dictionary, operator: Operator) -> list[Operator]:
     return [operator[i : min(i + step, total)] for i in range(0, total, step)]
 
 
+def _atoms(bank: Dictionary, operator: Operator) -> Tensor:
+    """What the operator looks at, values or jets."""
+    return bank.jets(operator.coords_ND) if operator.order else bank.atoms(operator.coords_ND)
+
+
 def _constants(bank: Dictionary, operator: Operator) -> Tensor:
     """(M, C): the constant atoms, measured."""
-    C = bank.spec.channels
-    eye_NCC = torch.eye(C).to(operator.coords_ND).expand(len(operator.coords_ND), C, C)
+    C, N = bank.spec.channels, len(operator.coords_ND)
+    eye_NCC = torch.eye(C).to(operator.coords_ND).expand(N, C, C)
+    if operator.order:  # a constant has no slope
+        flat = eye_NCC.new_zeros(N, operator.coords_ND.shape[1], C, C)
+        eye_NCC = torch.cat([eye_NCC[:, None], flat], 1)
     return operator.forward(eye_NCC).flatten(0, 1)
 
 

@@ -15,6 +15,7 @@ from nidcli.structure import nearest
 KINDS = {
     "image": ("nidcli.training", "image"),
     "ct": ("nidcli.ct.teaching", "phantom"),
+    "sdf": ("nidcli.sdf.teaching", "shapenet-like"),
 }
 # Kind and method other than `solve`: likewise.
 METHODS = {

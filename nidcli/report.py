@@ -17,7 +17,7 @@ from nidcli.problem import DenseDesign
 
 SHOWN = 32  # atoms a side of a contact sheet, at most
 CHUNK = 1024  # experts whose products with all others are computed at once
-SPACE = 11  # points a side where a dictionary that is not of the plane is looked at
+SPACE = 17  # points a side, at most, where a dictionary that is not of the plane is looked at
 SIDES = (16, 32)  # pixels a side of an atom's picture, at least and at most
 
 
@@ -56,12 +56,13 @@ def _levels(model: Model) -> list[Level]:
 def _designs(level: Level) -> list[DenseDesign]:
     """The experts of every bank as a solver sees them on a cell of the level's own sampling."""
     device = level.prior_mean_BK.device
-    if level.spec.dictionary.dims != 2:
-        axis = (2 * torch.arange(SPACE, device=device) + 1) / SPACE - 1
-        sample = Sample(torch.cartesian_prod(*[axis] * level.spec.dictionary.dims).view(-1, level.spec.dictionary.dims))
-        return [_dense(level, cell, sample) for cell in range(len(level.banks))]
-    window = level.spec.window(level.spec.pixels)
-    sample = Sample(window.coords_ND.to(device), window.weight_N.to(device))
+    dims, reach = level.spec.dictionary.dims, 1 + level.spec.overlap
+    if dims != 2:
+        u = torch.linspace(-reach, reach, min(level.spec.pixels, SPACE), device=device)
+        sample = Sample(torch.cartesian_prod(*[u] * dims).view(-1, dims))
+    else:
+        window = level.spec.window(level.spec.pixels)
+        sample = Sample(window.coords_ND.to(device), window.weight_N.to(device))
     return [_dense(level, cell, sample) for cell in range(len(level.banks))]
 
 

@@ -17,6 +17,9 @@ class Operator(ABC):
     """A: samples at N points -> M measurements, for any trailing axes."""
 
     coords_ND: Tensor
+    order = (
+        0  # of the derivatives it needs: samples are values (N, *), or with 1 jets (N, 1 + D, *), value and gradient
+    )
 
     @property
     @abstractmethod
@@ -25,12 +28,13 @@ class Operator(ABC):
 
     @abstractmethod
     def forward(self, samples: Tensor) -> Tensor:
-        """(N, *) -> (M, *)."""
+        """(N, *) -> (M, *); of jets (N, 1 + D, *) -> (M, *)."""
 
     def adjoint(self, measured: Tensor) -> Tensor:
-        """(M, *) -> (N, *): the transpose of `forward`, by reverse differentiation of a linear map."""
+        """(M, *) -> samples: the transpose of `forward`, by reverse differentiation of a linear map."""
         with torch.enable_grad():
-            start = measured.new_zeros(len(self.coords_ND), *measured.shape[1:], requires_grad=True)
+            jet = (1 + self.coords_ND.shape[1],) if self.order else ()
+            start = measured.new_zeros(len(self.coords_ND), *jet, *measured.shape[1:], requires_grad=True)
             (transposed,) = torch.autograd.grad(self.forward(start), start, measured)
         return transposed
 

@@ -1,0 +1,79 @@
+"""`nid sdf-recon`: point clouds to meshes."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from nidcli.commands.groups import FileOptions, ReportOptions, RunOptions
+from nidcli.commands.options import Dictionary, Inputs
+from nidcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from nidcli.batch import Done
+    from nidcli.files.clouds import Cloud
+
+_PREVIEW = typer.Option("--preview", metavar="FILE.png", help="A picture of cloud and mesh; for many, a folder.")
+_NOISE = typer.Option("--noise", min=0.0, metavar="SIGMA", help="Of the points, in the cloud's units; else estimated.")
+
+
+def command(
+    files: FileOptions,
+    run: RunOptions,
+    report: ReportOptions,
+    inputs: Inputs = None,
+    dictionary: Dictionary = "chair",
+    resolution: Annotated[
+        int, typer.Option("--resolution", min=0, max=1024, help="Steps along the longest side, about; 0 by density.")
+    ] = 0,
+    normals: Annotated[
+        Literal["auto", "file", "estimate"],
+        typer.Option("--normals", help="Of the file, or estimated; auto takes what the file has."),
+    ] = "auto",
+    noise: Annotated[float | None, _NOISE] = None,
+    form: Annotated[Literal["ply", "obj", "stl", "glb"], typer.Option("--format", help="Of the meshes.")] = "ply",
+    preview: Annotated[Path | None, _PREVIEW] = None,
+) -> None:
+    """
+    Each cloud (.ply, .xyz, .npz, .pcd, .obj) becomes a mesh in its own frame and units.
+
+    \b
+      nid sdf-recon chair.ply -o chair.glb --preview chair.png
+      nid sdf-recon scans/ -o meshes/ --normals estimate --noise 0.5 --json
+    """
+    console = report.console("sdf-recon")
+    from nidcli import batch
+    from nidcli.artifacts import load_model
+    from nidcli.files.clouds import CLOUDS, read_cloud
+    from nidcli.files.meshes import MESHES, write_mesh
+    from nidcli.sdf.preview import write_preview
+    from nidcli.sdf.reconstruct import Options, check_model, plan_note, reconstruct
+
+    named = Path(files.output or "").suffix.lower()
+    suffix = named if named in MESHES and not Path(files.output or "").is_dir() else f".{form}"
+    jobs = files.plan(files.inputs(inputs, only=CLOUDS), suffix, dry_run=run.dry_run)
+    if preview is not None and len(jobs) == 1 and preview.suffix.lower() != ".png":
+        raise UsageError(f"--preview {preview} does not end in .png; name a file such as {preview.stem}.png.")
+    device, options = run.start(), Options(resolution=resolution, normals=normals, noise=noise)
+    artifact = load_model(dictionary, device)
+    check_model(artifact.model, artifact.name)
+    if run.dry_run:
+        console.note(plan_note(options))
+        console.conclude(batch.dry_run(jobs, console), dictionary=artifact.name, device=device)
+
+    def compute(loaded: list[tuple[Path, Cloud]]) -> list[Done]:
+        done = []
+        for path, cloud in loaded:
+            surface = reconstruct(
+                artifact.model, cloud, options, lambda text, path=path: console.note(f"{path}: {text}")
+            )
+            if preview is not None:
+                write_preview(preview if len(jobs) == 1 else preview / f"{path.stem}.png", surface)
+            done.append(batch.Done(surface.report, partial(write_mesh, mesh=surface.mesh)))
+        return done
+
+    outcome = batch.run(jobs, lambda item: (item.path, read_cloud(item.path)), compute, console)
+    console.conclude(outcome, dictionary=artifact.name, device=device)

@@ -1,0 +1,148 @@
+"""A field of cells on a lattice, band by band, and the triangles where it is zero.
+
+The lattice has `steps` steps a cell of the finest level; corners of cells are lattice points, so that the cells of a
+level all have the same local lattice and are drawn by one product. Bands of cells along the first axis keep the memory
+bounded; a lattice point that no cell reaches holds no triangle.
+
+Letters: S cells, K experts, L lattice points of a cell, G lattice points of a band.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.ndimage import label
+from skimage.measure import marching_cubes
+from torch import Tensor, nn
+
+from nidcli.engine import materialise
+from nidcli.operators import Sample
+from nidcli.problem import DenseDesign
+from nidcli.sdf.field import Share
+
+BAND_NUMBERS = 1 << 25  # lattice points of a band
+BLOCK_NUMBERS = 1 << 24  # values that are drawn at a time
+ENOUGH = 12  # lattice points a side of a cell: its experts have no finer detail than a line between them shows
+
+
+@dataclass(frozen=True)
+class Band:
+    """Lattice planes `first`, first + 1, ... of the domain. value_XYZ; known_XYZ : where some cell decides."""
+
+    first: int
+    value_XYZ: Tensor
+    known_XYZ: Tensor
+
+
+def bands(shares: Sequence[Share], steps: int) -> Iterator[Band]:
+    """The field of all shares on a lattice of `steps` steps a cell of the finest, the last share."""
+    finest = shares[-1].cells
+    side = finest * steps + 1
+    ratio = finest // shares[0].cells  # a band holds whole cells of the coarsest level
+    thick = max(1, BAND_NUMBERS // (side * side) // (steps * ratio)) * steps * ratio
+    for first in range(0, side - 1, thick):
+        planes = min(thick, side - 1 - first) + 1
+        value_XYZ = torch.zeros(planes, side, side)
+        weight_XYZ = torch.zeros_like(value_XYZ)
+        for share in shares:
+            every = finest // share.cells * steps  # lattice steps a cell
+            skip = next(q for q in range(max(1, every // ENOUGH), 0, -1) if every % q == 0)
+            _add(share, every, skip, first, value_XYZ, weight_XYZ)
+        yield Band(first, value_XYZ, weight_XYZ > 1e-3)
+
+
+def _add(share: Share, steps: int, skip: int, first: int, value_XYZ: Tensor, weight_XYZ: Tensor) -> None:
+    """Add a share to a band, drawn at every `skip`-th lattice point and interpolated in between."""
+    planes, side, _ = value_XYZ.shape
+    few = ((planes - 1) // skip + 1, (side - 1) // skip + 1)
+    value_G, weight_G = torch.zeros(2, few[0] * few[1] ** 2)
+    _draw(share, steps // skip, (first // skip, *few), value_G, weight_G)
+    for total, drawn in ((value_XYZ, value_G), (weight_XYZ, weight_G)):
+        drawn = drawn.view(1, 1, few[0], few[1], few[1])
+        if skip > 1:
+            drawn = nn.functional.interpolate(drawn, size=total.shape, mode="trilinear", align_corners=True)
+        total += drawn[0, 0]
+
+
+def _draw(share: Share, steps: int, band: tuple[int, int, int], value_G: Tensor, weight_G: Tensor) -> None:
+    """Add a share to a band of lattice planes."""
+    first, planes, side = band
+    n, F = share.cells, share.partition.overlap
+    reach = math.ceil(steps * F / 2)
+    place_X = torch.arange(-reach, steps + reach + 1)  # lattice points from a cell's low corner
+    u_X = 2 * place_X / steps - 1
+    ramp_X = ((1 + F - u_X.abs()) / (2 * F)).clamp(0, 1) if F else ((u_X >= -1) & (u_X < 1)).float()
+    x_S, y_S, z_S = share.cell_S % n, share.cell_S // n % n, share.cell_S // (n * n)
+    low, high = (x_S * steps - reach), (x_S * steps + steps + reach)
+    near_S = ((high >= first) & (low < first + planes)).nonzero().squeeze(1)
+    if not len(near_S):
+        return
+    plane_size = len(place_X) ** 2
+    for block in torch.arange(len(place_X)).split(max(1, BLOCK_NUMBERS // 8 // plane_size)):
+        coords_L3 = torch.cartesian_prod(u_X[block], u_X, u_X).to(share.code_SK)
+        design = materialise(share.bank, Sample(coords_L3), 1 << 62)
+        assert isinstance(design, DenseDesign)
+        weight_L = torch.cartesian_prod(ramp_X[block], ramp_X, ramp_X).prod(1)
+        place_L3 = torch.cartesian_prod(place_X[block], place_X, place_X)
+        for cells in near_S.split(max(1, BLOCK_NUMBERS // len(coords_L3))):
+            drawn_SL = (share.code_SK[cells] @ design.matrix_MK.T / n).cpu() * weight_L
+            x = place_L3[:, 0] + (x_S[cells] * steps - first).cpu()[:, None]
+            y = place_L3[:, 1] + (y_S[cells] * steps).cpu()[:, None]
+            z = place_L3[:, 2] + (z_S[cells] * steps).cpu()[:, None]
+            inside = (x >= 0) & (x < planes) & (y >= 0) & (y < side) & (z >= 0) & (z < side) & (weight_L > 0)
+            flat = ((x * side + y) * side + z)[inside]
+            value_G.index_add_(0, flat, drawn_SL[inside])
+            weight_G.index_add_(0, flat, weight_L.expand(len(cells), -1)[inside])
+
+
+def triangles(shares: Sequence[Share], steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) in the domain, float64, and faces (F, 3), counter-clockwise from outside."""
+    side = shares[-1].cells * steps
+    corners, faces, count = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
+    for band in bands(shares, steps):
+        value, known = closed_off(band.value_XYZ.numpy(), band.known_XYZ.numpy())
+        if not (known.any() and (value[known] < 0).any() and (value[known] > 0).any()):
+            continue
+        try:
+            found, cut, _, _ = marching_cubes(value, 0.0, mask=known, allow_degenerate=False)
+        except RuntimeError:  # the surface lies between what is known and what is not
+            continue
+        corners.append(found.astype(np.float64) + np.array([band.first, 0, 0]))
+        faces.append(cut.astype(np.int64) + count)
+        count += len(found)
+    merged_V3, faces_F3 = merged(np.concatenate(corners), np.concatenate(faces))
+    return merged_V3 * (2 / side) - 1, faces_F3
+
+
+def closed_off(value: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The band with what lies enclosed between known places, such as the inside of a thick part, filled in.
+
+    A region that no cell reaches is inside where most of what borders on it is.
+    """
+    value = np.where(value == 0, np.float32(1e-9), value)  # marching cubes makes faces without area of exact zeros
+    regions, count = label(~known)
+    if not count:
+        return value, known
+    border = np.zeros(count + 1)
+    for axis in range(3):
+        for a, b in ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1))):
+            mine = tuple(a if d == axis else slice(None) for d in range(3))
+            other = tuple(b if d == axis else slice(None) for d in range(3))
+            edge = known[other] & ~known[mine]
+            border += np.bincount(regions[mine][edge], np.sign(value[other][edge]), count + 1)
+    return np.where(known, value, np.where(border < 0, -1.0, 1.0)[regions]).astype(np.float32), known
+
+
+def merged(corners_V3: np.ndarray, faces_F3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same triangles with vertices at one place made one, and without those that have no area then."""
+    if not len(corners_V3):
+        return corners_V3, faces_F3
+    key = np.round(corners_V3 * 4096).astype(np.int64)
+    _, first, number = np.unique(key @ np.array([1 << 42, 1 << 21, 1]), return_index=True, return_inverse=True)
+    faces = number[faces_F3]
+    whole = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
+    return corners_V3[first], faces[whole]
