@@ -134,6 +134,18 @@ def test_options_that_mean_nothing_are_refused(nid: Nid, tmp_path: Path, flags: 
     assert (found == code and flags[0] in err) or flags[1] in err
 
 
+def test_a_clip_that_fails_half_way_leaves_nothing(tmp_path: Path):
+    clip = open_clip(write_frames(tmp_path / "clip", CASE.frames))
+    (tmp_path / "out").mkdir()
+
+    def fail(done: int) -> None:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        decompose(clip, tmp_path / "out", Settings(), "cpu", progress=fail)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_dry_run_does_nothing(nid: Nid, tmp_path: Path):
     frames = str(write_frames(tmp_path / "clip", CASE.frames[:3]))
     code, _, err = nid("decompose-video", frames, "-o", str(tmp_path / "out"), "--dry-run")

@@ -112,6 +112,6 @@ def test_an_event_lasts_while_something_moves_and_short_gaps_do_not_end_it():
         log.add(number, number / 10, mask)
     first, second = log.events
     assert (first.first_frame, first.last_frame, first.largest_frame) == (2, 4, 4)
-    assert (first.start, first.end, first.largest) == (0.2, 0.4, Box(3, 2, 6, 6))
+    assert (first.start, first.end, first.largest_box) == (0.2, 0.4, Box(3, 2, 6, 6))
     assert (second.first_frame, second.last_frame) == (25, 25)
     assert EventLog().events == ()

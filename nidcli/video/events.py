@@ -19,7 +19,7 @@ class Event:
     end: float
     first_frame: int
     last_frame: int
-    largest: Box
+    largest_box: Box
     largest_frame: int
 
 
@@ -43,8 +43,8 @@ class EventLog:
             self._open = Event(seconds, seconds, number, number, largest, number)
             return
         known = self._open
-        better = largest.area > known.largest.area
-        box, frame = (largest, number) if better else (known.largest, known.largest_frame)
+        better = largest.area > known.largest_box.area
+        box, frame = (largest, number) if better else (known.largest_box, known.largest_frame)
         self._open = Event(known.start, seconds, known.first_frame, number, box, frame)
 
     @property

@@ -19,6 +19,7 @@ from nidcli.model import Model
 from nidcli.video.scene import Scene, codes, render_rows, scene_model
 
 SHARE = 0.4  # of the frames that a pixel's background must show at least
+INLIER, LEAST = 2.5, 1e-4  # standard deviations, and what rounding adds
 BAND = 1 << 22  # numbers that are sorted at once
 
 
@@ -65,8 +66,11 @@ def median(values: Tensor) -> Tensor:
 
 
 def shorth(values: Tensor, share: float = SHARE) -> tuple[Tensor, Tensor]:
-    """Mean of the shortest interval over the first axis that holds a share of the values, and the standard deviation
-    of a Gaussian that has the share in an interval as short."""
+    """Centre and standard deviation, over the first axis, from the shortest interval that holds a share of the values.
+
+    The deviation is that of a Gaussian with the share in an interval as short; the centre is the mean of all values
+    within INLIER of them around the interval's own mean, which has less noise (one step of an M-estimate, Huber 1964).
+    """
     ordered = ascending(values)
     T = ordered.shape[-1]
     n = min(T, max(2, round(share * T)))
@@ -75,8 +79,9 @@ def shorth(values: Tensor, share: float = SHARE) -> tuple[Tensor, Tensor]:
     total = torch.nn.functional.pad(ordered.cumsum(-1), (1, 0))
     upper = (first + n).clamp_max(T)
     centre = (total.gather(-1, upper) - total.gather(-1, first)) / (upper - first)
-    gaussian = 2 * NormalDist().inv_cdf(0.5 + share / 2)
-    return centre[..., 0], width.gather(-1, first)[..., 0] / gaussian
+    spread = width.gather(-1, first) / (2 * NormalDist().inv_cdf(0.5 + share / 2))
+    inside = (ordered - centre).abs() <= INLIER * spread + LEAST
+    return (ordered * inside).sum(-1) / inside.sum(-1), spread[..., 0]
 
 
 def ascending(values: Tensor) -> Tensor:

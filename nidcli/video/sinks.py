@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -44,16 +45,20 @@ class Sinks:
 
 @contextmanager
 def sinks(folder: Path, clip: Clip) -> Iterator[Sinks]:
-    """The outputs of a clip in a folder; masks of an older run, whose clip may have been longer, are removed."""
-    masks = folder / "masks"
-    if masks.is_dir():
-        rmtree(masks)
-    make_folder(masks)
-    with ExitStack() as stack:
-        size = (clip.width, clip.height, clip.last)
-        background = stack.enter_context(writing(folder / "background.mp4", *size))
-        foreground = stack.enter_context(writing(folder / "foreground.mp4", *size))
-        pool = stack.enter_context(ThreadPoolExecutor(2, thread_name_prefix="nid-masks"))
-        found = Sinks(masks, background, foreground, pool)
-        yield found
-        found.settle()
+    """The outputs of a clip in a folder: they appear, in the place of older ones, when the block ends well."""
+    masks, fresh = folder / "masks", folder / f".masks.{os.getpid()}.tmp"
+    make_folder(fresh)
+    try:
+        with ExitStack() as stack:
+            size = (clip.width, clip.height, clip.last)
+            background = stack.enter_context(writing(folder / "background.mp4", *size))
+            foreground = stack.enter_context(writing(folder / "foreground.mp4", *size))
+            pool = stack.enter_context(ThreadPoolExecutor(2, thread_name_prefix="nid-masks"))
+            found = Sinks(fresh, background, foreground, pool)
+            yield found
+            found.settle()
+        if masks.is_dir():
+            rmtree(masks)
+        fresh.rename(masks)
+    finally:
+        rmtree(fresh, ignore_errors=True)
