@@ -8,12 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from nidcli.ct.geometry import Geometry
 from nidcli.grid import image_coords
-from nidcli.operators import Area, Blur, Operator, Sample
+from nidcli.operators import Area, Blur, Hermite, Operator, PixelRadon, Radon, Sample
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def rays(n: int = 7, fan: float | None = None) -> Geometry:
+    return Geometry(size=n, angles_V=(10.0, 80.0, 150.0), bins=5, fan=fan)
 
 
 OPERATORS: dict[str, Callable[[], Operator]] = {
@@ -25,6 +30,10 @@ OPERATORS: dict[str, Callable[[], Operator]] = {
     "blur": lambda: Blur(6, 4, 0.8),
     "blur, wider than the image, some pixels": lambda: Blur(3, 5, 2.0, (1, 9)),
     "sample in three dimensions": lambda: Sample(rand(13, 3), rand(13, seed=1)),
+    "rays": lambda: Radon.of(rays(), torch.float64),
+    "rays of a fan": lambda: Radon.of(rays(fan=9.0), torch.float64),
+    "rays over pixels": lambda: PixelRadon.of(rays(), image_coords(7, 7, torch.float64)),
+    "rays of a fan over pixels": lambda: PixelRadon.of(rays(fan=9.0), image_coords(7, 7, torch.float64)),
 }
 
 
@@ -61,11 +70,11 @@ def test_chunks_one_after_another_are_the_whole(operator, step):
     for i in range(0, total, step):
         part = operator[i : i + step]
         assert part.shape[0] == min(step, total - i)
-        everywhere = isinstance(operator, Blur)  # every measurement looks at all samples
-        parts.append(part.forward(x if everywhere else x[done : done + len(part.coords_ND)]))
-        done += 0 if everywhere else len(part.coords_ND)
-    assert isinstance(operator, Blur) or done == len(x)
-    assert torch.equal(torch.cat(parts), operator.forward(x))
+        every = len(part.coords_ND) == len(x)  # a picture is looked at whole, points are looked at in their turn
+        parts.append(part.forward(x if every else x[done : done + len(part.coords_ND)]))
+        done += len(part.coords_ND)
+    assert done == len(x) or every
+    assert torch.allclose(torch.cat(parts), operator.forward(x), rtol=1e-14, atol=1e-15)
 
 
 def test_forward_is_linear(operator):

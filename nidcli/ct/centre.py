@@ -7,6 +7,7 @@ c + x cos(theta) + y sin(theta) about the axis c (the first of the moment condit
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -43,7 +44,7 @@ def axis_of(sinogram_VB: Tensor, angles_V: tuple[float, ...]) -> tuple[float, st
 def _opposite(angles_V: tuple[float, ...]) -> list[tuple[int, int]]:
     """Pairs of views half a turn apart."""
     turned = sorted(angle % 360 for angle in angles_V)
-    steps = sorted(b - a for a, b in zip(turned, turned[1:], strict=False)) or [0.0]
+    steps = sorted(b - a for a, b in pairwise(turned)) or [0.0]
     near = min(0.5, OPPOSITE * steps[len(steps) // 2])
     pairs = []
     for i, a in enumerate(angles_V):

@@ -71,7 +71,7 @@ class Geometry:
         step = self._step(angle)
         reach = self.size if self.convention == "nid" or self.circle else padded(self.size)
         if step == 1.0:
-            centre = (reach - 1) / 2 if self.convention == "nid" else reach // 2
+            centre: float = (reach - 1) / 2 if self.convention == "nid" else reach // 2
             t = torch.arange(reach, dtype=torch.float64) - centre
         else:
             half = math.ceil(self.size / 2 / step) + 1

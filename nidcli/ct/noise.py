@@ -1,10 +1,10 @@
 """How noisy rays are, found out by holding every ray out once: what do its neighbours in the view say of it?
 
-    d_i = p_i - (4 (p_{i-1} + p_{i+1}) - (p_{i-2} + p_{i+2})) / 6,   white noise sigma gives d the deviation sigma sqrt(35 / 18)
+    d_i = p_i - (4 (p_{i-1} + p_{i+1}) - (p_{i-2} + p_{i+2})) / 6,   deviation sigma sqrt(35 / 18) for white noise
 
-The cubic through four neighbours predicts smooth projections exactly; bins at edges do not count, since the deviation
-is taken from the smaller misses (as Donoho and Johnstone 1994 take the median of wavelets). What curved projections miss
-looks like a little noise all the same. So a small finding must prove itself: whole views are held out, and of the
+The cubic through four neighbours predicts smooth projections exactly. Bins at edges do not count, for the deviation
+is taken from the smaller misses (as Donoho and Johnstone 1994 take the median of wavelets). What curved projections
+miss looks like a little noise all the same. So a small finding must prove itself: whole views are held out, and of the
 slices solved with that noise and with none the one that foretells them better decides.
 """
 

@@ -1,4 +1,4 @@
-"""From a sinogram to a slice: the dictionary's expectation, the encoder's answer, and the residual solved with the code.
+"""From a sinogram to a slice: the dictionary's expectation, the encoder's answer, the residual solved with the code.
 
     a0 = E[a | y]                                  posterior mean of the coarsest code             (prior.py)
     m  = encoder(what the rays and a0 say)         the prior's mean, a code for every cell         (views.py)

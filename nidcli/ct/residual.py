@@ -1,13 +1,13 @@
-"""The residual that a dictionary cannot hold, solved together with the code: a picture f = B a + r that agrees with rays.
+"""What a dictionary cannot hold, solved together with the code: a picture f = B a + r that agrees with the rays.
 
     min_f  |A f - y|^2 / 2 + lambda sum_i w_i |grad f|_i + mu / 2 |f - m|^2,        f >= 0 where asked
 
-m is the picture of the prior's code a0. With orthonormal experts the last term is mu / 2 (|a - a0|^2 + |r|^2): the code
+m is the picture of the prior's code a0. With orthonormal experts the last term is mu / 2 (|a - a0|^2 + |r|^2): code
 leaves the prior, and the residual leaves zero, only as far as rays and total variation (Rudin, Osher and Fatemi 1992)
 ask for it. w are weights that are small where an earlier estimate has its edges (Candes, Wakin and Boyd 2008).
 
-Solved by the primal-dual method (Chambolle and Pock 2011). The dual step of the rays is preconditioned by a filter F, bent
-from the ramp of back-projection (Sidky, Jorgensen and Pan 2012): the eigenvalues of A' F A are alike, so that some
+Solved by the primal-dual method (Chambolle and Pock 2011). The dual step of the rays is preconditioned by a filter F,
+bent from the ramp of back-projection (Sidky, Jorgensen and Pan 2012): the eigenvalues of A' F A are alike, so that some
 hundred steps are enough. The
 minimiser is that of the plain squares, since the proximal step is taken in the same metric.
 """

@@ -43,7 +43,7 @@ class Scanner:
 
     @cached_property
     def ramp_F(self) -> Tensor:
-        """Band-limited ramp filter in frequency (Ramachandran and Lakshminarayanan 1971), scaled for back-projection."""
+        """Band-limited ramp filter by frequency (Ramachandran and Lakshminarayanan 1971), for back-projection."""
         length = self.padded
         k = np.fft.fftfreq(length, 1 / length)
         kernel = np.zeros(length)

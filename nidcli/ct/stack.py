@@ -1,4 +1,4 @@
-"""One file of sinograms to one file of slices: streamed slice by slice, compared with a reference where there is one."""
+"""One file of sinograms to one file of slices, slice by slice, compared with a reference where there is one."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ al. 2014) keeps counts (angles, slices, bins) in /exchange/data, with flat and d
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +64,7 @@ def open_sinograms(path: Path) -> SinogramFile:
         raise
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; check the path.") from error
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, tifffile.TiffFileError) as error:
+    except Exception as error:  # whatever a parser stumbles over
         reason = " ".join(str(error).split()).rstrip(".")
         raise InputError(f"{path} is not a sinogram that can be read ({reason}); save it again.") from error
     raise InputError(f"{path} is no sinogram: its suffix is none of {', '.join(sorted(SINOGRAMS))}; convert it.")

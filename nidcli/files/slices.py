@@ -1,7 +1,7 @@
 """Slices to learn from: arrays, 16-bit images, DICOM and NIfTI, brought to one scale.
 
-Files that say what they hold (DICOM, NIfTI) come in Hounsfield units or as plain numbers; of arrays and images the scale
-says what their numbers mean. Slices end up as floats in 0 ... 1, values beyond are cut off.
+Files that say what they hold (DICOM, NIfTI) come in Hounsfield units or as plain numbers; for arrays and images the
+scale says what their numbers mean. Slices end up as floats in 0 ... 1, values beyond are cut off.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Line integrals of a field: p(theta, s) = integral of f(s cos theta - t sin theta, s sin theta + t cos theta) dt.
 
-x runs right and y up, theta counter-clockwise. The integral is a midpoint sum: every ray looks at T points, `step` of the
-picture's pixels apart. Two operators share the rays: `Radon` looks at the field at those very points, and so knows of
-no pixels; `PixelRadon` looks at the pixel centres and takes what lies between them for bilinear, a sparse matrix.
+x runs right and y up, theta counter-clockwise. The integral is a midpoint sum: every ray looks at T points, about a
+pixel of the picture apart. Two operators share the rays: `Radon` looks at the field at those very points, and so knows
+of no pixels; `PixelRadon` looks at the pixel centres and takes what lies between them for bilinear, a sparse matrix.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -127,16 +128,23 @@ def _view(rays: Rays, view: int) -> sparse.csr_matrix:
             column, line, value = left + dx, top + dy, across * along * length
             seen = (column >= 0) & (column < n) & (line >= 0) & (line < n) & (value > TINY)
             entries.append((value[seen], row[seen], (line * n + column)[seen]))
-    value, row, column = (torch.cat(parts).numpy() for parts in zip(*entries, strict=True))
-    matrix = sparse.coo_matrix((value.astype(np.float32), (row, column)), shape=(rays.bins, n * n)).tocsr()
+    values, lines, columns = (torch.cat(parts).numpy() for parts in zip(*entries, strict=True))
+    matrix = sparse.coo_matrix((values.astype(np.float32), (lines, columns)), shape=(rays.bins, n * n)).tocsr()
     matrix.sum_duplicates()
     return matrix
 
 
 def _rows(matrix: sparse.csr_matrix) -> Tensor:
     """A scipy matrix as one of torch."""
-    parts = (matrix.indptr.astype(np.int32), matrix.indices.astype(np.int32), matrix.data.astype(np.float32))
-    return torch.sparse_csr_tensor(*map(torch.from_numpy, parts), matrix.shape, check_invariants=False)
+    start, column = (torch.from_numpy(part.astype(np.int32)) for part in (matrix.indptr, matrix.indices))
+    value = torch.from_numpy(matrix.data.astype(np.float32))
+    return _compressed(start, column, value, torch.Size(matrix.shape))
+
+
+def _compressed(start: Tensor, column: Tensor, value: Tensor, shape: torch.Size) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse")  # torch calls them beta, which is nothing to tell users
+        return torch.sparse_csr_tensor(start, column, value, shape, check_invariants=False)
 
 
 def _product(matrix: Tensor, dense: Tensor) -> Tensor:
@@ -144,6 +152,6 @@ def _product(matrix: Tensor, dense: Tensor) -> Tensor:
     flat = dense.reshape(len(dense), -1)
     if dense.dtype != matrix.dtype:
         crow, column, value = _parts(matrix)
-        matrix = torch.sparse_csr_tensor(crow, column, value.to(dense.dtype), matrix.shape, check_invariants=False)
+        matrix = _compressed(crow, column, value.to(dense.dtype), matrix.shape)
     product: Tensor = matrix @ flat
     return product.reshape(len(product), *dense.shape[1:])
