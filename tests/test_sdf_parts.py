@@ -59,7 +59,7 @@ def test_hermite_has_an_exact_adjoint_and_can_be_cut_anywhere():
     parts = [operator[a:b] for a, b in ((0, 3), (3, 13), (13, 24))]
     assert [part.shape[0] for part in parts] == [3, 10, 11]
     width = 4
-    cut = [p.forward(jets[a // width : -(-b // width)]) for p, (a, b) in zip(parts, ((0, 3), (3, 13), (13, 24)))]
+    cut = [p.forward(jets[a // width : -(-b // width)]) for p, (a, b) in zip(parts, ((0, 3), (3, 13), (13, 24)), strict=True)]
     assert torch.equal(torch.cat(cut), operator.forward(jets))
     inner = operator[3:20][4:9]
     assert torch.equal(inner.forward(jets[1:3]), operator.forward(jets)[7:12])
@@ -167,7 +167,7 @@ def test_pieces_far_from_points_are_taken_away_and_counted():
 def test_thinning_merges_doubles_and_keeps_the_sides_of_a_sheet_apart():
     rng = np.random.default_rng(0)
     spots = np.column_stack([rng.uniform(-1, 1, (4000, 2)), np.zeros(4000)])
-    points, normals = np.concatenate([spots, spots + [0, 0, 1e-4], spots]), np.zeros((12000, 3))
+    points, normals = np.concatenate([spots, spots + np.array([0, 0, 1e-4]), spots]), np.zeros((12000, 3))
     normals[:, 2] = np.repeat([-1.0, 1.0, -1.0], 4000)
     few, directions = thinned(points, normals, 500)
     assert directions is not None and 200 < len(few) <= 500

@@ -17,16 +17,13 @@ import numpy as np
 import torch
 from scipy.ndimage import label
 from skimage.measure import marching_cubes
-from torch import Tensor, nn
+from torch import Tensor
 
-from nidcli.engine import materialise
-from nidcli.operators import Sample
-from nidcli.problem import DenseDesign
+from nidcli.sdf.drawing import drawn
 from nidcli.sdf.field import Share
 
 BAND_NUMBERS = 1 << 25  # lattice points of a band
-BLOCK_NUMBERS = 1 << 24  # values that are drawn at a time
-ENOUGH = 12  # lattice points a side of a cell: its experts have no finer detail than a line between them shows
+BLOCK_NUMBERS = 1 << 22  # values that are drawn at a time
 
 
 @dataclass(frozen=True)
@@ -49,54 +46,39 @@ def bands(shares: Sequence[Share], steps: int) -> Iterator[Band]:
         value_XYZ = torch.zeros(planes, side, side)
         weight_XYZ = torch.zeros_like(value_XYZ)
         for share in shares:
-            every = finest // share.cells * steps  # lattice steps a cell
-            skip = next(q for q in range(max(1, every // ENOUGH), 0, -1) if every % q == 0)
-            _add(share, every, skip, first, value_XYZ, weight_XYZ)
+            _draw(share, finest // share.cells * steps, first, value_XYZ, weight_XYZ)
         yield Band(first, value_XYZ, weight_XYZ > 1e-3)
 
 
-def _add(share: Share, steps: int, skip: int, first: int, value_XYZ: Tensor, weight_XYZ: Tensor) -> None:
-    """Add a share to a band, drawn at every `skip`-th lattice point and interpolated in between."""
+def _draw(share: Share, steps: int, first: int, value_XYZ: Tensor, weight_XYZ: Tensor) -> None:
+    """Add a share, `steps` lattice steps a cell, to a band of lattice planes from `first` on."""
     planes, side, _ = value_XYZ.shape
-    few = ((planes - 1) // skip + 1, (side - 1) // skip + 1)
-    value_G, weight_G = torch.zeros(2, few[0] * few[1] ** 2)
-    _draw(share, steps // skip, (first // skip, *few), value_G, weight_G)
-    for total, drawn in ((value_XYZ, value_G), (weight_XYZ, weight_G)):
-        drawn = drawn.view(1, 1, few[0], few[1], few[1])
-        if skip > 1:
-            drawn = nn.functional.interpolate(drawn, size=total.shape, mode="trilinear", align_corners=True)
-        total += drawn[0, 0]
-
-
-def _draw(share: Share, steps: int, band: tuple[int, int, int], value_G: Tensor, weight_G: Tensor) -> None:
-    """Add a share to a band of lattice planes."""
-    first, planes, side = band
     n, F = share.cells, share.partition.overlap
     reach = math.ceil(steps * F / 2)
     place_X = torch.arange(-reach, steps + reach + 1)  # lattice points from a cell's low corner
     u_X = 2 * place_X / steps - 1
     ramp_X = ((1 + F - u_X.abs()) / (2 * F)).clamp(0, 1) if F else ((u_X >= -1) & (u_X < 1)).float()
-    x_S, y_S, z_S = share.cell_S % n, share.cell_S // n % n, share.cell_S // (n * n)
-    low, high = (x_S * steps - reach), (x_S * steps + steps + reach)
-    near_S = ((high >= first) & (low < first + planes)).nonzero().squeeze(1)
-    if not len(near_S):
-        return
+    place_X, u_X, ramp_X = place_X[ramp_X > 0], u_X[ramp_X > 0], ramp_X[ramp_X > 0]
+    low_S3 = torch.stack([share.cell_S % n, share.cell_S // n % n, share.cell_S // (n * n)], 1).cpu() * steps
+    reached = (low_S3[:, 0] + place_X[-1] >= first) & (low_S3[:, 0] + place_X[0] < first + planes)
+    near_S = reached.nonzero().squeeze(1)
     plane_size = len(place_X) ** 2
-    for block in torch.arange(len(place_X)).split(max(1, BLOCK_NUMBERS // 8 // plane_size)):
-        coords_L3 = torch.cartesian_prod(u_X[block], u_X, u_X).to(share.code_SK)
-        design = materialise(share.bank, Sample(coords_L3), 1 << 62)
-        assert isinstance(design, DenseDesign)
-        weight_L = torch.cartesian_prod(ramp_X[block], ramp_X, ramp_X).prod(1)
-        place_L3 = torch.cartesian_prod(place_X[block], place_X, place_X)
-        for cells in near_S.split(max(1, BLOCK_NUMBERS // len(coords_L3))):
-            drawn_SL = (share.code_SK[cells] @ design.matrix_MK.T / n).cpu() * weight_L
-            x = place_L3[:, 0] + (x_S[cells] * steps - first).cpu()[:, None]
-            y = place_L3[:, 1] + (y_S[cells] * steps).cpu()[:, None]
-            z = place_L3[:, 2] + (z_S[cells] * steps).cpu()[:, None]
-            inside = (x >= 0) & (x < planes) & (y >= 0) & (y < side) & (z >= 0) & (z < side) & (weight_L > 0)
-            flat = ((x * side + y) * side + z)[inside]
-            value_G.index_add_(0, flat, drawn_SL[inside])
-            weight_G.index_add_(0, flat, weight_L.expand(len(cells), -1)[inside])
+    for block in torch.arange(len(place_X)).split(max(1, BLOCK_NUMBERS // plane_size)):
+        weight_XX = ramp_X[block, None, None] * ramp_X[:, None] * ramp_X
+        for cells in near_S.split(max(1, BLOCK_NUMBERS // (len(block) * plane_size))):
+            code_SK = share.code_SK[cells.to(share.code_SK.device)]
+            values = (drawn(share.bank, code_SK, u_X[block], u_X, u_X) / n).cpu() * weight_XX
+            for one, (x, y, z) in zip(values, low_S3[cells].tolist(), strict=True):
+                spans = [(place_X[block] + x - first, planes), (place_X + y, side), (place_X + z, side)]
+                inner = [((place >= 0) & (place < size)).nonzero().squeeze(1) for place, size in spans]
+                if not all(map(len, inner)):
+                    continue
+                here = tuple(slice(int(i[0]), int(i[-1]) + 1) for i in inner)
+                there = tuple(
+                    slice(int(place[i[0]]), int(place[i[-1]]) + 1) for (place, _), i in zip(spans, inner, strict=True)
+                )
+                value_XYZ[there] += one[here]
+                weight_XYZ[there] += weight_XX[here]
 
 
 def triangles(shares: Sequence[Share], steps: int) -> tuple[np.ndarray, np.ndarray]:
