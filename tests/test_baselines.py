@@ -49,6 +49,15 @@ def test_gradient_steps_through_gradient_steps_are_those_of_maml():
     assert float(torch.autograd.grad(end.sum(), weight)[0]) == pytest.approx(0.8**2)
 
 
+def test_fitting_leaves_the_weights_that_it_began_from():
+    start = fields.relu_weights([2, 4, 1])
+    before = [weight.clone() for weight in start]
+    loss = lambda weights, step=0: fields.relu(weights, image_coords(2, 2)).square().sum()  # noqa: E731
+    for end in (fields.adapt(start, loss, 0.1, 2), fields.fit(start, loss, 0.1, steps=2)[0]):
+        assert not all(torch.equal(a, b) for a, b in zip(end, before, strict=True))
+        assert all(torch.equal(a, b) and not a.requires_grad for a, b in zip(start, before, strict=True))
+
+
 def test_a_learned_beginning_adapts_better_than_none():
     def task(number: int) -> Any:
         points, values = wave(number % 5)

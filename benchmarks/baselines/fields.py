@@ -65,7 +65,7 @@ def flops(weights: Weights, points: int) -> float:
 
 def descend(weights: Weights, loss: Callable[[Weights, int], Tensor], rate: float, steps: int) -> Iterator[Weights]:
     """Adam; yields the weights after every step."""
-    own = tuple(weight.clone().requires_grad_() for weight in weights)
+    own = tuple(weight.detach().clone().requires_grad_() for weight in weights)
     adam = torch.optim.Adam(own, lr=rate)
     for step in range(steps):
         adam.zero_grad()
@@ -91,11 +91,9 @@ def adapt(
 ) -> Weights:
     """Plain gradient steps (the inner loop of MAML, Finn et al. 2017), with one rate or one for every weight."""
     for _ in range(steps):
-        if not weights[0].requires_grad:
-            weights = tuple(weight.requires_grad_() for weight in weights)
+        if not keep_graph or not weights[0].requires_grad:
+            weights = tuple(weight.detach().clone().requires_grad_() for weight in weights)
         grads = torch.autograd.grad(loss(weights), weights, create_graph=keep_graph)
         each = rates if isinstance(rates, tuple) else (rates,) * len(weights)
         weights = tuple(w - r * g for w, r, g in zip(weights, each, grads, strict=True))
-        if not keep_graph:
-            weights = tuple(weight.detach() for weight in weights)
-    return weights
+    return weights if keep_graph else tuple(weight.detach() for weight in weights)
