@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nidcli.ct.geometry import Geometry
 from nidcli.grid import image_coords
-from nidcli.operators import Area, Blur, Hermite, Operator, PixelRadon, Radon, Sample
+from nidcli.operators import Area, Blur, Operator, PixelRadon, Radon, Sample
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
