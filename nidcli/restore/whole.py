@@ -12,13 +12,15 @@ Letters: B photos, N samples of the level, C channels, M = N C, K experts, L obs
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from nidcli.engine import cached
+from nidcli.engine import materialise
 from nidcli.errors import UsageError
 from nidcli.grid import image_coords
 from nidcli.model import Model, Whole
@@ -30,6 +32,9 @@ FINE = 2  # pixels a side of the frame for a sample of the level: where the enco
 SPEAK_AS_ONE = 40.0
 STEPS, TOLERANCE = 30, 1e-2  # of conjugate gradients, where many photos are solved at once
 ALONE = 2  # photos that are solved by factorisation instead
+
+
+_known: WeakKeyDictionary[Whole, tuple[Hashable, WholeImage]] = WeakKeyDictionary()
 
 
 def whole_of(model: Model) -> Whole:
@@ -54,10 +59,18 @@ class WholeImage:
 
     @staticmethod
     def of(whole: Whole) -> WholeImage:
-        """Measured once for a dictionary, then remembered (engine.cached)."""
+        """Measured once for a dictionary as it is, then remembered."""
+        tensors = (*whole.parameters(), *whole.buffers())
+        now = tuple((t.device, t._version) for t in tensors)
+        if whole not in _known or _known[whole][0] != now:
+            _known[whole] = (now, WholeImage._measured(whole))
+        return _known[whole][1]
+
+    @staticmethod
+    def _measured(whole: Whole) -> WholeImage:
         side = whole.spec.pixels
         coords_ND = image_coords(side, side).to(whole.left_N.device)
-        design = cached(whole.bank(), b"whole image", lambda: Sample(coords_ND))
+        design = materialise(whole.bank(), Sample(coords_ND))
         assert isinstance(design, DenseDesign)
         channels, prior = whole.spec.dictionary.channels, whole.prior()
         return WholeImage(
@@ -73,6 +86,12 @@ class WholeImage:
     def mean_M(self) -> Tensor:
         """The mean photo, where the level samples it."""
         return self.design_MK @ self.mean_K
+
+    @cached_property
+    def gram_KK(self) -> Tensor:
+        """Products of the experts, each sample with its precision."""
+        rows_MK = self.design_MK / self.noise_M[:, None]
+        return rows_MK.T @ rows_MK
 
     @cached_property
     def gain_KM(self) -> Tensor:
@@ -147,9 +166,15 @@ class WholeImage:
         An expert without variance keeps its mean: its row is that of the identity.
         """
         free_K = self.spread_K > 0
-        seen = (precision_M > 0).nonzero()[:, 0]
-        rows_MK = design_MK[seen] * precision_M[seen, None].sqrt() * free_K
-        gram_KK = rows_MK.T @ rows_MK
+        lacking_M = self.noise_M.square().reciprocal() - precision_M if design_MK is self.design_MK else precision_M
+        some = (lacking_M > 0).nonzero()[:, 0]
+        if design_MK is self.design_MK and 2 * len(some) < len(precision_M):  # of the whole, less what is not seen
+            rows_MK = design_MK[some] * lacking_M[some, None].sqrt()
+            gram_KK = (self.gram_KK - rows_MK.T @ rows_MK) * free_K * free_K[:, None]
+        else:
+            seen = (precision_M > 0).nonzero()[:, 0]
+            rows_MK = design_MK[seen] * precision_M[seen, None].sqrt() * free_K
+            gram_KK = rows_MK.T @ rows_MK
         inverse_K = torch.where(free_K, self.spread_K.clamp_min(1e-12).square().reciprocal(), 1)
         gram_KK.diagonal().add_(inverse_K)
         return torch.linalg.cholesky(gram_KK)

@@ -1,0 +1,47 @@
+"""Where the face is: frames found in larger photos, and whether the dictionary fits at all."""
+
+from __future__ import annotations
+
+import torch
+from faces import SIDE, face_model, faces
+
+from nidcli.restore.align import align, candidates
+from nidcli.restore.frame import Frame, back
+from nidcli.restore.trust import judge
+
+
+def placed(width: int, height: int, frame: Frame) -> torch.Tensor:
+    """A face on a wall with a gradient."""
+    (face,) = faces(1, 9)
+    x, y = torch.linspace(0, 1, width), torch.linspace(0, 1, height)
+    wall = torch.stack([0.3 + 0.4 * x.expand(height, -1), 0.6 - 0.3 * y[:, None].expand(-1, width)] * 2, 2)[..., :3]
+    pixels = torch.stack(torch.meshgrid(x * width, y * height, indexing="xy"), 2).view(-1, 2)
+    inside = (frame.from_photo(pixels).abs().amax(1) < 1).view(height, width, 1)
+    return torch.where(inside, back(frame, face[None], width, height)[0], wall)
+
+
+def test_a_face_is_found_where_it_is():
+    truth = Frame(52, 31, 20, 0.1)
+    photo = placed(90, 64, truth)
+    found = align(face_model(), photo, torch.ones(64, 90, dtype=torch.bool))
+    assert abs(found.x - truth.x) < 3 and abs(found.y - truth.y) < 3
+    assert abs(found.half / truth.half - 1) < 0.15
+    assert abs(found.angle - truth.angle) < 0.12
+
+
+def test_candidates_lie_within_the_photo():
+    for frame in candidates(60, 40):
+        assert frame.half - 1e-6 <= frame.x <= 60 - frame.half + 1e-6
+        assert frame.half - 1e-6 <= frame.y <= 40 - frame.half + 1e-6
+
+
+def test_the_dictionary_fits_its_own_faces_and_nothing_else():
+    known, middle = torch.ones(SIDE, SIDE, dtype=torch.bool), Frame.middle(SIDE, SIDE)
+    fits = [judge(face_model(), face, known, middle) for face in faces(8, 77)]
+    assert sum(fit.fits for fit in fits) >= 7
+    chance = torch.Generator().manual_seed(0)
+    blobs = torch.rand(1, 3, 8, 8, generator=chance)
+    other = torch.nn.functional.interpolate(blobs, (SIDE, SIDE), mode="nearest")[0].permute(1, 2, 0)
+    fit = judge(face_model(), other, known, middle)
+    assert not fit.fits
+    assert fit.misfit > 2 * max(fit.misfit for fit in fits)
