@@ -37,7 +37,7 @@ def learn(samples_THWC: Tensor, picture_HWC: Tensor | None = None) -> Scene:
 def around(model: Model, samples_THWC: Tensor) -> tuple[Tensor, Tensor]:
     """(H, W, C) centre and spread of what the frames have beyond the background of a model."""
     _, height, width, _ = samples_THWC.shape
-    code: SparseCode = codes(model, samples_THWC.float() / 255)
+    code: SparseCode = codes(model, samples_THWC)
 
     def residual(rows: tuple[int, int], values_TYXC: Tensor) -> tuple[Tensor, ...]:
         return shorth(values_TYXC - render_rows(model, code, width, height, rows))

@@ -132,13 +132,17 @@ def check_scene(model: Model, name: str) -> None:
 
 
 def codes(model: Model, frames_THWC: Tensor) -> SparseCode:
-    """One code a frame: l1 on a fixed set of pixels, with the penalty above, starting from the empty scene."""
+    """One code a frame: l1 on a fixed set of pixels, with the penalty above, starting from the empty scene.
+
+    Frames are uint8, or floats in 0 ... 1.
+    """
     T, H, W, _ = frames_THWC.shape
     place_N = _places(H * W, frames_THWC.device)
     level = model.level(0)
     sample = partial(_sample, W, H, place_N)
     design = cached(level.bank(), f"places in {W} x {H}".encode(), sample)
     target_MT = frames_THWC.flatten(1, 2)[:, place_N].flatten(1).T
+    target_MT = target_MT.float() / 255 if target_MT.dtype == torch.uint8 else target_MT
     prior = level.prior()
     scale = target_MT.shape[0]  # the penalty is written for a mean over measurements
     prior = type(prior)(prior.mean_K, prior.variance_K / scale, prior.factor_KR)

@@ -16,7 +16,7 @@ from nidcli.files.atomic import make_folder
 from nidcli.files.video import Clip, Frame
 from nidcli.files.video_writing import VideoWriter, write_mask, writing
 
-MASKS = 64  # that may wait to be written
+MASKS, MASK_BYTES = 64, 1 << 26  # that may wait to be written, and their size
 
 
 class Sinks:
@@ -34,7 +34,7 @@ class Sinks:
         self._foreground.add(frame.pixels, frame.seconds, mask_HW)
         path = self._folder / f"{frame.number:06d}.png"
         self._waiting.append(self._pool.submit(write_mask, path, mask_HW))
-        self.settle(MASKS)
+        self.settle(max(2, min(MASKS, MASK_BYTES // mask_HW.size)))
 
     def settle(self, leave: int = 0) -> None:
         """Wait until no more than `leave` masks are unwritten, and raise what went wrong."""
