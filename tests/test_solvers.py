@@ -9,7 +9,7 @@ from test_problem import MatrixFree, one_thread  # noqa: F401
 from nidcli.codes import SparseCode
 from nidcli.errors import UsageError
 from nidcli.problem import DenseDesign, Prior, Problem, Solver
-from nidcli.solvers import SOLVERS, Adam, ConjugateGradient, Fista, Map, Omp, Ridge
+from nidcli.solvers import SOLVERS, Adam, ConjugateGradient, Fista, Irls, Map, Omp, Ridge
 
 M, K, C, S, SPARSE = 64, 96, 2, 9, 4
 SILENT = [3, 4]  # experts that measure as zero and as a constant
@@ -35,6 +35,8 @@ CASES = {
     "ridge, k": Case(Ridge(0.1, k=SPARSE)),
     "map": Case(Map()),
     "map, k": Case(Map(k=SPARSE)),
+    "irls": Case(Irls(200), losses=("l2", "l1")),
+    "irls, k": Case(Irls(200, k=SPARSE), losses=("l2", "l1")),
     "cg": Case(ConjugateGradient(60), recovers=True, needs_init=True),
     "adam": Case(Adam(100, 0.05), losses=("l2", "l1")),
     "adam, k": Case(Adam(100, 0.05, k=SPARSE), losses=("l2", "l1")),

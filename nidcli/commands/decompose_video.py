@@ -41,7 +41,8 @@ def command(
     """
     console = report.console("decompose-video")
     from nidcli import batch
-    from nidcli.commands.video_items import FrameProgress, background, keep, memory_note, start
+    from nidcli.commands.frame_progress import FrameProgress
+    from nidcli.commands.video_items import background, keep, memory_note, start
     from nidcli.commands.video_options import settings
     from nidcli.files.clips import expand_clips, plan_clips
     from nidcli.files.video import open_clip

@@ -1,4 +1,4 @@
-"""How decompose-video starts, what it tells while it runs, and the backgrounds that it keeps."""
+"""How decompose-video starts, and the backgrounds that it keeps."""
 
 from __future__ import annotations
 
@@ -10,31 +10,8 @@ from nidcli.commands.groups import RunOptions
 from nidcli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from nidcli.console import Console
     from nidcli.model import Model
-    from nidcli.outcome import Item
     from nidcli.video.job import Result
-
-
-class FrameProgress:
-    """Progress in frames, of this clip and those before it, instead of in clips."""
-
-    def __init__(self, console: Console) -> None:
-        self._console, self._before, self._total = console, 0, 0
-
-    def of(self, name: str, count: int) -> Callable[[int], None]:
-        """What is told how many frames of the next clip are done."""
-        self._before, self._total = self._total, self._total + count
-        return lambda done: self._console.progress(self._before + done, self._total, name)
-
-    def item(self, item: Item) -> None:
-        """A clip is done."""
-        self._console.item(item)
-
-    def progress(self, done: int, total: int) -> None:
-        """Clips are not counted."""
 
 
 def start(run: RunOptions) -> str:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from nidcli.errors import OutputError
-from nidcli.files.atomic import replacing
+from nidcli.files.atomic import cannot_write, replacing
 from nidcli.files.mp4 import Coded, Mp4, samples_of
 
 GROUP = 64  # frames that are coded together, the first of them without reference to others
@@ -33,11 +33,13 @@ class VideoWriter:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="nid-video")
         self._coding: list[Future[None]] = []
         self._frames: list[np.ndarray] = []
+        self._masks: list[np.ndarray | None] = []
         self._times: list[float] = []
 
-    def add(self, frame_HWC: np.ndarray, seconds: float) -> None:
-        """A frame, uint8 RGB, and its time, later than that of the one before."""
+    def add(self, frame_HWC: np.ndarray, seconds: float, mask_HW: np.ndarray | None = None) -> None:
+        """A frame, uint8 RGB, and its time, later than that of the one before; black where a mask is False."""
         self._frames.append(frame_HWC)
+        self._masks.append(mask_HW)
         self._times.append(seconds)
         if len(self._frames) == self._group:
             self._flush()
@@ -57,14 +59,19 @@ class VideoWriter:
         self._mp4.abandon()
 
     def _flush(self) -> None:
-        frames, times = self._frames, self._times
-        self._frames, self._times = [], []
+        group = (self._frames, self._masks, self._times)
+        self._frames, self._masks, self._times = [], [], []
         while len(self._coding) >= _WAITING:
             self._coding.pop(0).result()
-        self._coding.append(self._pool.submit(self._code, frames, times))
+        self._coding.append(self._pool.submit(self._code, *group))
 
-    def _code(self, frames: list[np.ndarray], times: list[float]) -> None:
-        self._mp4.add(coded(frames, self._path), times)
+    def _code(self, frames: list[np.ndarray], masks: list[np.ndarray | None], times: list[float]) -> None:
+        shown = [f if m is None else cv2.bitwise_and(f, f, mask=m.view(np.uint8)) for f, m in _pairs(frames, masks)]
+        self._mp4.add(coded(shown, self._path), times)
+
+
+def _pairs(frames: list[np.ndarray], masks: list[np.ndarray | None]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    return ((np.ascontiguousarray(frame), mask) for frame, mask in zip(frames, masks, strict=True))
 
 
 @contextmanager
@@ -78,6 +85,17 @@ def writing(path: Path, width: int, height: int, last: float) -> Iterator[VideoW
             writer.abandon()
             raise
         writer.close(last)
+
+
+def write_mask(path: Path, mask_HW: np.ndarray) -> None:
+    """A mask as PNG, 0 or 255."""
+    done, data = cv2.imencode(".png", mask_HW.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not done:
+        raise OutputError(f"{path} cannot be written: OpenCV does not code it; choose another place with -o.")
+    try:
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def coded(frames: list[np.ndarray], path: Path) -> Coded:

@@ -8,6 +8,6 @@ from nidcli.solvers.map import Map
 from nidcli.solvers.omp import Omp
 from nidcli.solvers.ridge import Ridge
 
-SOLVERS = {"omp": Omp, "fista": Fista, "ridge": Ridge, "map": Map, "cg": ConjugateGradient, "adam": Adam}
+SOLVERS = {"omp": Omp, "fista": Fista, "ridge": Ridge, "map": Map, "irls": Irls, "cg": ConjugateGradient, "adam": Adam}
 
 __all__ = ["SOLVERS", "Adam", "ConjugateGradient", "Fista", "Irls", "Map", "Omp", "Ridge", "lambda_max"]

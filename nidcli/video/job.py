@@ -27,7 +27,7 @@ from nidcli.video.windows import Window, windows
 
 Item = TypeVar("Item")
 BATCH, BATCH_PIXELS = 16, 1 << 20  # frames that are computed together, and their pixels
-AHEAD = 24  # frames that are read while others are computed
+AHEAD, AHEAD_BYTES = 24, 1 << 27  # frames that are read while others are computed, and their size
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def decompose(
     log, shares, numbers, most = EventLog(), list[float](), list[int](), 1
     work = None
     with sinks(folder, clip) as out, ThreadPoolExecutor(1, thread_name_prefix="nid-finder") as pool:
-        batches = scheduled(ahead(clip.frames()), windows(clip, device, known), size)
+        depth = max(2, min(AHEAD, AHEAD_BYTES // (3 * clip.width * clip.height)))
+        batches = scheduled(ahead(clip.frames(), depth), windows(clip, device, known), size)
         for work in one_behind(finder.separate(window, batch, pool) for window, batch in batches):
             most = max(most, work.rank)
             for frame, background_HWC, mask_HW in zip(
@@ -190,7 +191,7 @@ def one_behind(works: Iterator[Item]) -> Iterator[Item]:
     yield from held
 
 
-def ahead(frames: Iterator[Frame], depth: int = AHEAD) -> Iterator[Frame]:
+def ahead(frames: Iterator[Frame], depth: int) -> Iterator[Frame]:
     """The same frames, read in another thread."""
     with ThreadPoolExecutor(1, thread_name_prefix="nid-frames") as pool:
         waiting: deque[Future[Frame | None]] = deque(pool.submit(next, frames, None) for _ in range(depth))

@@ -20,13 +20,15 @@ from nidcli.video.scene import Scene, codes, render_rows, scene_model
 
 SHARE = 0.4  # of the frames that a pixel's background must show at least
 INLIER, LEAST = 2.5, 1e-4  # standard deviations, and what rounding adds
+GUESS = 20  # samples of the first guess
 BAND = 1 << 22  # numbers that are sorted at once
 
 
 def learn(samples_THWC: Tensor, picture_HWC: Tensor | None = None) -> Scene:
-    """The scene of sampled frames, uint8 (T, H, W, C). picture : a first guess, the median over time without one."""
+    """The scene of sampled frames, uint8 (T, H, W, C). picture : a first guess, without one the median of some."""
     if picture_HWC is None:
-        picture_HWC = over_rows(samples_THWC, lambda rows, values: (median(values),))[0]
+        few_THWC = samples_THWC[:: max(1, len(samples_THWC) // GUESS)]
+        picture_HWC = over_rows(few_THWC, lambda rows, values: (median(values),))[0]
     model = scene_model(picture_HWC)
     centre_HWC, spread_HWC = around(model, samples_THWC)
     return Scene(scene_model((picture_HWC + centre_HWC).clamp(0, 1)), spread_HWC)
@@ -35,7 +37,7 @@ def learn(samples_THWC: Tensor, picture_HWC: Tensor | None = None) -> Scene:
 def around(model: Model, samples_THWC: Tensor) -> tuple[Tensor, Tensor]:
     """(H, W, C) centre and spread of what the frames have beyond the background of a model."""
     _, height, width, _ = samples_THWC.shape
-    code: SparseCode = codes(model, samples_THWC.float() / 255)
+    code: SparseCode = codes(model, samples_THWC)
 
     def residual(rows: tuple[int, int], values_TYXC: Tensor) -> tuple[Tensor, ...]:
         return shorth(values_TYXC - render_rows(model, code, width, height, rows))

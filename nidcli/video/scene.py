@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from nidcli.codes import SparseCode
 from nidcli.dictionary import DictionarySpec
-from nidcli.engine import cached, materialise
+from nidcli.engine import cached
 from nidcli.errors import ArtifactError
 from nidcli.grid import grid_coords, image_coords, pixel_centres
 from nidcli.model import Level, LevelSpec, Model, ModelSpec
@@ -131,18 +132,26 @@ def check_scene(model: Model, name: str) -> None:
 
 
 def codes(model: Model, frames_THWC: Tensor) -> SparseCode:
-    """One code a frame: l1 on a fixed set of pixels, with the penalty above, starting from the empty scene."""
+    """One code a frame: l1 on a fixed set of pixels, with the penalty above, starting from the empty scene.
+
+    Frames are uint8, or floats in 0 ... 1.
+    """
     T, H, W, _ = frames_THWC.shape
     place_N = _places(H * W, frames_THWC.device)
-    coords_ND = image_coords(W, H).to(frames_THWC.device)[place_N]
     level = model.level(0)
-    design = materialise(level.bank(), Sample(coords_ND))
+    sample = partial(_sample, W, H, place_N)
+    design = cached(level.bank(), f"places in {W} x {H}".encode(), sample)
     target_MT = frames_THWC.flatten(1, 2)[:, place_N].flatten(1).T
+    target_MT = target_MT.float() / 255 if target_MT.dtype == torch.uint8 else target_MT
     prior = level.prior()
     scale = target_MT.shape[0]  # the penalty is written for a mean over measurements
     prior = type(prior)(prior.mean_K, prior.variance_K / scale, prior.factor_KR)
     problem = Problem(design, target_MT, loss="l1", prior=prior)
     return Irls(ROUNDS, TRIM).solve(problem, empty(level, T)).code
+
+
+def _sample(width: int, height: int, place_N: Tensor) -> Sample:
+    return Sample(image_coords(width, height).to(place_N.device)[place_N])
 
 
 def empty(level: Level, frames: int) -> SparseCode:
@@ -175,8 +184,8 @@ def render(model: Model, code: SparseCode, width: int, height: int) -> Tensor:
     design = cached(bank, f"{width} x {height}".encode(), lambda: Sample(image_coords(width, height).to(device)))
     assert isinstance(design, DenseDesign)
     drawn_TM = code.dense(bank.spec.experts).T @ design.matrix_MK.T
-    drawn_TNC = drawn_TM.view(len(code), -1, bank.spec.channels).add_(code.constant_SC[:, None])
-    return drawn_TNC.view(len(code), height, width, -1)
+    drawn_TM.addmm_(code.constant_SC, design.free_MC.T)
+    return drawn_TM.view(len(code), height, width, -1)
 
 
 def render_rows(model: Model, code: SparseCode, width: int, height: int, rows: tuple[int, int]) -> Tensor:

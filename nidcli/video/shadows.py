@@ -20,7 +20,21 @@ AREA = 3  # pixels a side of the window
 
 
 def shadows(frames_THWC: Tensor, background_THWC: Tensor, found_THW: Tensor) -> Tensor:
-    """(T, H, W) bool: the pixels of `found` that are shadow."""
+    """(T, H, W) bool: the pixels of `found` that are shadow. Looks only at the rows and columns with any."""
+    rows, columns = (_span(found_THW.any(0).any(axis)) for axis in (1, 0))
+    out_THW = torch.zeros_like(found_THW)
+    part = (slice(None), rows, columns)
+    out_THW[part] = _shadows(frames_THWC[part], background_THWC[part], found_THW[part])
+    return out_THW
+
+
+def _span(any_N: Tensor) -> slice:
+    """The stretch that holds all that is true, and a window around."""
+    index = any_N.nonzero()[:, 0]
+    return slice(max(0, int(index[0]) - AREA), int(index[-1]) + 1 + AREA) if len(index) else slice(0, AREA)
+
+
+def _shadows(frames_THWC: Tensor, background_THWC: Tensor, found_THW: Tensor) -> Tensor:
     cross_THW = box(over_channels(frames_THWC * background_THWC))
     power_THW = box(over_channels(background_THWC.square())).clamp_min_(1e-6)
     own_THW = box(over_channels(frames_THWC.square()))

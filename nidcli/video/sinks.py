@@ -13,11 +13,10 @@ from shutil import rmtree
 import numpy as np
 
 from nidcli.files.atomic import make_folder
-from nidcli.files.image_writing import write_image
 from nidcli.files.video import Clip, Frame
-from nidcli.files.video_writing import VideoWriter, writing
+from nidcli.files.video_writing import VideoWriter, write_mask, writing
 
-MASKS = 64  # that may wait to be written
+MASKS, MASK_BYTES = 64, 1 << 26  # that may wait to be written, and their size
 
 
 class Sinks:
@@ -32,10 +31,10 @@ class Sinks:
     def add(self, frame: Frame, background_HWC: np.ndarray, mask_HW: np.ndarray) -> None:
         """One frame: its background, uint8, and its mask. The foreground is the frame where the mask is set."""
         self._background.add(background_HWC, frame.seconds)
-        self._foreground.add(frame.pixels * mask_HW[:, :, None], frame.seconds)
+        self._foreground.add(frame.pixels, frame.seconds, mask_HW)
         path = self._folder / f"{frame.number:06d}.png"
-        self._waiting.append(self._pool.submit(write_image, path, mask_HW.astype(np.uint8) * 255))
-        self.settle(MASKS)
+        self._waiting.append(self._pool.submit(write_mask, path, mask_HW))
+        self.settle(max(2, min(MASKS, MASK_BYTES // mask_HW.size)))
 
     def settle(self, leave: int = 0) -> None:
         """Wait until no more than `leave` masks are unwritten, and raise what went wrong."""

@@ -15,26 +15,29 @@ from nidcli.video.scene import Scene, codes, picture, render
 LEAST, MOST, STEP = 3.0, 8.0, 0.25  # standard deviations
 LONELY = 0.2  # share of the neighbourhood that exceeds the threshold, at most
 RARE = 2e-3  # share of lonely pixels that is accepted
-FRAMES = 24  # that are looked at
+FRAMES = 16  # that are looked at
 BATCH = 4
 
 
 def auto_threshold(scene: Scene, precision_HWC: Tensor, samples_THWC: Tensor) -> float:
     """In standard deviations. samples: frames (T, H, W, C), uint8."""
     T, H, W, _ = samples_THWC.shape
-    steps = torch.arange(LEAST, MOST + STEP / 2, STEP).tolist()
-    lonely, seen = [0] * len(steps), 0
     chosen = samples_THWC[torch.linspace(0, T - 1, min(T, FRAMES)).round().long().to(samples_THWC.device)]
+    far = []
     for batch in chosen.split(BATCH):
         frames_THWC = batch.float() / 255
         background_THWC = render(scene.model, codes(scene.model, frames_THWC), W, H)
-        far_THW = distance2(frames_THWC, background_THWC, precision_HWC)
-        seen += far_THW.numel()
-        for i, threshold in enumerate(steps):
-            over_THW = far_THW > threshold**2
-            lonely[i] += int((over_THW & (blur(over_THW.float()) < LONELY)).sum())
-    rare = [threshold for threshold, count in zip(steps, lonely, strict=True) if count <= RARE * seen]
-    return rare[0] if rare else MOST
+        far.append(distance2(frames_THWC, background_THWC, precision_HWC))
+    threshold = LEAST
+    while threshold < MOST and sum(_lonely(part, threshold) for part in far) > RARE * len(chosen) * H * W:
+        threshold += STEP
+    return threshold
+
+
+def _lonely(distance2_THW: Tensor, threshold: float) -> int:
+    """Pixels that exceed a threshold among neighbours that do not."""
+    over_THW = distance2_THW > threshold**2
+    return int((over_THW & (blur(over_THW.float()) < LONELY)).sum())
 
 
 def scene_precision(scene: Scene, width: int, height: int) -> Tensor:
