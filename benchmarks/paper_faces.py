@@ -18,21 +18,24 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.baselines import ffm, fields, meta, siren
 from benchmarks.common import cells, faces, reduced
-from nidcli.codes import ImageCode
+from nidcli.codes import ImageCode, SparseCode
 from nidcli.coding import SolverName, coder, refiner
 from nidcli.files.images import resize
 from nidcli.grid import image_coords
-from nidcli.imaging import encode, render_all
+from nidcli.imaging import Coder, encode, render_all
 from nidcli.learn import Learner
-from nidcli.model import Model
+from nidcli.model import Level, Model
 from nidcli.moe.learner import MoeLearner
 from nidcli.moe.training import Preset as MoePreset
 from nidcli.presets import load_preset
+from nidcli.problem import DenseDesign, Design, Problem
+from nidcli.solvers import Adam, Omp
 from nidcli.training import Preset
 
 SIDE, CELLS = 128, 64
 META_PIXELS = 4096  # of an image that one loss of meta-learning sees
 META_RATE = 1e-3  # of Adam at test time
+ADAM_SHARES = (0.02, 0.1, 0.3, 1.0, 3.0)  # rates of Adam on a code, as shares of its coefficients' size
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,25 @@ def _drawn(model: Model, codes: list[ImageCode]) -> Tensor:
     return render_all(model, codes, SIDE, SIDE)
 
 
+def _adam(steps: int) -> Coder:
+    """The paper's refinement, Adam on the code, with the best of some rates for every cell."""
+
+    def code(
+        level: Level, cell: int, design: Design, target_MS: Tensor, images: int, init: SparseCode | None
+    ) -> SparseCode:
+        assert init is not None
+        problem, k = Problem(design, target_MS), init.index_SJ.shape[1]
+        size = float(init.value_SJ.square().mean().sqrt().clamp_min(1e-6))
+        found = [Adam(steps, share * size, k).solve(problem, init).code for share in ADAM_SHARES]
+        drawn = [design.forward(each.dense(design.shape[1])) + design.free_MC @ each.constant_SC.T for each in found]
+        error_WS = torch.stack([(each - target_MS).square().sum(0) for each in drawn])
+        best_S = error_WS.argmin(0)
+        all_ = SparseCode.cat(found)  # one rate after another
+        return all_[best_S * len(init) + torch.arange(len(init))]
+
+    return code
+
+
 def _dictionary(name: str, model: Model, k: int, steps_by: str, learned: str, first: SolverName = "gate") -> Way:
     model.eval().requires_grad_(False)
     numbers = float(sum(tensor.numel() for tensor in model.state_dict().values()))
@@ -132,7 +154,8 @@ def _dictionary(name: str, model: Model, k: int, steps_by: str, learned: str, fi
     def draw(images: Tensor, steps: int) -> Tensor:
         codes = encode(model, images, coder(model, first, k))
         if steps:
-            codes = encode(model, images, refiner(steps_by, steps), init=codes)  # type: ignore[arg-type]
+            better = _adam(steps) if steps_by == "adam" else refiner("cg", steps)
+            codes = encode(model, images, better, init=codes)
         return _drawn(model, codes)
 
     code = encode(model, torch.rand(1, SIDE, SIDE, 3), coder(model, "gate", k))
@@ -209,9 +232,6 @@ def pca_way(train: Photos, k: int) -> Way:
 def sklearn_way(train: Photos, k: int, seconds: float, atoms: int = 1024) -> Way:
     """scikit-learn's MiniBatchDictionaryLearning, learned for so long, coded by orthogonal matching pursuit."""
     from sklearn.decomposition import MiniBatchDictionaryLearning
-
-    from nidcli.problem import DenseDesign, Problem
-    from nidcli.solvers import Omp
 
     rows = cells(torch.stack([train.image(index, SIDE) for index in range(len(train))])).flatten(0, 1).flatten(1)
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
