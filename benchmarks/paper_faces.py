@@ -29,13 +29,13 @@ from nidcli.moe.learner import MoeLearner
 from nidcli.moe.training import Preset as MoePreset
 from nidcli.presets import load_preset
 from nidcli.problem import DenseDesign, Design, Problem
-from nidcli.solvers import Adam, Omp
+from nidcli.solvers import Omp
 from nidcli.training import Preset
 
 SIDE, CELLS = 128, 64
 META_PIXELS = 4096  # of an image that one loss of meta-learning sees
 META_RATE = 1e-3  # of Adam at test time
-ADAM_SHARES = (0.02, 0.1, 0.3, 1.0, 3.0)  # rates of Adam on a code, as shares of its coefficients' size
+ADAM_SHARES = (0.02, 0.05, 0.1, 0.3, 1.0)  # rates of Adam on a code, as shares of its coefficients' size
 
 
 @dataclass(frozen=True)
@@ -128,20 +128,30 @@ def _drawn(model: Model, codes: list[ImageCode]) -> Tensor:
 
 
 def _adam(steps: int) -> Coder:
-    """The paper's refinement, Adam on the code, with the best of some rates for every cell."""
+    """The paper's refinement: Adam on the coefficients that a code has, with the best of some rates for every cell."""
 
     def code(
         level: Level, cell: int, design: Design, target_MS: Tensor, images: int, init: SparseCode | None
     ) -> SparseCode:
         assert init is not None
-        problem, k = Problem(design, target_MS), init.index_SJ.shape[1]
-        size = float(init.value_SJ.square().mean().sqrt().clamp_min(1e-6))
-        found = [Adam(steps, share * size, k).solve(problem, init).code for share in ADAM_SHARES]
-        drawn = [design.forward(each.dense(design.shape[1])) + design.free_MC @ each.constant_SC.T for each in found]
-        error_WS = torch.stack([(each - target_MS).square().sum(0) for each in drawn])
-        best_S = error_WS.argmin(0)
-        all_ = SparseCode.cat(found)  # one rate after another
-        return all_[best_S * len(init) + torch.arange(len(init))]
+        columns_SJM, size = design.columns(init.index_SJ), float(init.value_SJ.square().mean().sqrt().clamp_min(1e-6))
+        values, errors = [], []
+        for share in ADAM_SHARES:
+            value_SJ = init.value_SJ.clone().requires_grad_()
+            constant_SC = init.constant_SC.clone().requires_grad_()
+            adam = torch.optim.Adam([{"params": [value_SJ], "lr": share * size}, {"params": [constant_SC], "lr": 0.02}])
+            with torch.enable_grad():
+                for step in range(steps + 1):
+                    drawn_SM = torch.bmm(value_SJ[:, None], columns_SJM)[:, 0] + constant_SC @ design.free_MC.T
+                    error_S = (drawn_SM - target_MS.T).square().sum(1)
+                    if step < steps:
+                        adam.zero_grad()
+                        error_S.sum().backward()
+                        adam.step()
+            values.append(SparseCode(init.index_SJ, value_SJ.detach(), constant_SC.detach()))
+            errors.append(error_S.detach())
+        best_S = torch.stack(errors).argmin(0)
+        return SparseCode.cat(values)[best_S * len(init) + torch.arange(len(init))]  # one rate after another
 
     return code
 

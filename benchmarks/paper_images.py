@@ -35,7 +35,7 @@ FORMULAS = (
     "torch.utils.flop_counter (trunk on the 256 points of a cell, folded heads at them) + 2 x 64 k C F to fold heads",
     "images/s: coding (with its steps) and rendering; one image after another for networks, all at once otherwise",
     "steps: Adam on a network or, with the best of five rates, on a code; Meta the better of Adam and plain steps on "
-    "every image; with ours conjugate gradients on the code, and none after a pursuit, whose code is solved for already",
+    "every image; with ours conjugate gradients on the code, and none after a pursuit, whose code is solved for",
 )
 
 
