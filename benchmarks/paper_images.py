@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmarks import paper_faces as f
 from benchmarks.lpips import lpips
+from benchmarks.paper_classical import pca_way, sklearn_way
 from benchmarks.paper_report import Table
 from nidcli.artifacts import load_model
 from nidcli.files.images import write_image
@@ -81,8 +82,8 @@ def table1(folder: Path, out: Path, seconds: float, images: int, train: int, moe
         for steps in (0, 5, 10):
             row(f.ours_way(model, k, how), steps)
         row(f.pursuit_way(model, k, how), 0)
-        row(f.pca_way(collection, k), 0)
-    row(f.sklearn_way(collection, 128, seconds), 0)
+        row(pca_way(collection, k), 0)
+    row(sklearn_way(collection, 128, seconds), 0)
     table.write(out)
     lines = [Curve(name, tuple(points), "PSNR, dB, against seconds an image") for name, points in curves.items()]
     draw_plot(out / "table1.png", lines, "s an image")
