@@ -6,7 +6,6 @@ same photos and the same seconds. Letters: B images, H rows, W columns.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,22 +16,24 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.baselines import ffm, fields, meta, siren
-from benchmarks.common import cells, faces, reduced
-from nidcli.codes import ImageCode
+from benchmarks.common import faces, reduced
+from nidcli.codes import ImageCode, SparseCode
 from nidcli.coding import SolverName, coder, refiner
 from nidcli.files.images import resize
 from nidcli.grid import image_coords
-from nidcli.imaging import encode, render_all
+from nidcli.imaging import Coder, encode, render_all
 from nidcli.learn import Learner
-from nidcli.model import Model
+from nidcli.model import Level, Model
 from nidcli.moe.learner import MoeLearner
 from nidcli.moe.training import Preset as MoePreset
 from nidcli.presets import load_preset
+from nidcli.problem import Design
 from nidcli.training import Preset
 
 SIDE, CELLS = 128, 64
 META_PIXELS = 4096  # of an image that one loss of meta-learning sees
 META_RATE = 1e-3  # of Adam at test time
+ADAM_SHARES = (0.02, 0.05, 0.1, 0.3, 1.0)  # rates of Adam on a code, as shares of its coefficients' size
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,35 @@ def _drawn(model: Model, codes: list[ImageCode]) -> Tensor:
     return render_all(model, codes, SIDE, SIDE)
 
 
+def _adam(steps: int) -> Coder:
+    """The paper's refinement: Adam on the coefficients that a code has, with the best of some rates for every cell."""
+
+    def code(
+        level: Level, cell: int, design: Design, target_MS: Tensor, images: int, init: SparseCode | None
+    ) -> SparseCode:
+        assert init is not None
+        columns_SJM, size = design.columns(init.index_SJ), float(init.value_SJ.square().mean().sqrt().clamp_min(1e-6))
+        values, errors = [], []
+        for share in ADAM_SHARES:
+            value_SJ = init.value_SJ.clone().requires_grad_()
+            constant_SC = init.constant_SC.clone().requires_grad_()
+            adam = torch.optim.Adam([{"params": [value_SJ], "lr": share * size}, {"params": [constant_SC], "lr": 0.02}])
+            with torch.enable_grad():
+                for step in range(steps + 1):
+                    drawn_SM = torch.bmm(value_SJ[:, None], columns_SJM)[:, 0] + constant_SC @ design.free_MC.T
+                    error_S = (drawn_SM - target_MS.T).square().sum(1)
+                    if step < steps:
+                        adam.zero_grad()
+                        error_S.sum().backward()
+                        adam.step()
+            values.append(SparseCode(init.index_SJ, value_SJ.detach(), constant_SC.detach()))
+            errors.append(error_S.detach())
+        best_S = torch.stack(errors).argmin(0)
+        return SparseCode.cat(values)[best_S * len(init) + torch.arange(len(init))]  # one rate after another
+
+    return code
+
+
 def _dictionary(name: str, model: Model, k: int, steps_by: str, learned: str, first: SolverName = "gate") -> Way:
     model.eval().requires_grad_(False)
     numbers = float(sum(tensor.numel() for tensor in model.state_dict().values()))
@@ -132,7 +162,8 @@ def _dictionary(name: str, model: Model, k: int, steps_by: str, learned: str, fi
     def draw(images: Tensor, steps: int) -> Tensor:
         codes = encode(model, images, coder(model, first, k))
         if steps:
-            codes = encode(model, images, refiner(steps_by, steps), init=codes)  # type: ignore[arg-type]
+            better = _adam(steps) if steps_by == "adam" else refiner("cg", steps)
+            codes = encode(model, images, better, init=codes)
         return _drawn(model, codes)
 
     code = encode(model, torch.rand(1, SIDE, SIDE, 3), coder(model, "gate", k))
@@ -176,61 +207,6 @@ def ours_way(model: Model, k: int, learned: str) -> Way:
 def pursuit_way(model: Model, k: int, learned: str) -> Way:
     """Codes by matching pursuit, as `nid encode --solver omp`."""
     return _dictionary(f"ours, pursuit, k = {k}", model, k, "cg", learned, "omp")
-
-
-# ---- classical dictionaries of the same cells
-
-
-def _pasted(samples_BSN: Tensor, means_BSC: Tensor) -> Tensor:
-    B, side = len(samples_BSN), SIDE // 16
-    whole = samples_BSN.view(B, side, side, 16, 16, 3) + means_BSC.view(B, side, side, 1, 1, 3)
-    return whole.transpose(2, 3).reshape(B, SIDE, SIDE, 3)
-
-
-def _means(images: Tensor) -> Tensor:
-    return images.view(len(images), 8, 16, 8, 16, 3).mean((2, 4)).flatten(1, 2)
-
-
-def pca_way(train: Photos, k: int) -> Way:
-    """The k largest coefficients of principal components."""
-    whole = torch.stack([train.image(index, SIDE) for index in range(len(train))])
-    rows = cells(whole).flatten(0, 1).flatten(1)
-    basis = torch.linalg.eigh((rows.T @ rows).double()).eigenvectors.float()
-
-    def draw(images: Tensor, steps: int) -> Tensor:
-        code = cells(images).flatten(2) @ basis
-        kept = torch.zeros_like(code).scatter(2, code.abs().topk(k, 2).indices, 1.0) * code
-        return _pasted(kept @ basis.T, _means(images))
-
-    numbers = basis.numel() + 500 * CELLS * (1.5 * k + 3)
-    return Way(f"PCA, k = {k}", float(numbers), 2e-9 * CELLS * k * len(basis), draw)
-
-
-def sklearn_way(train: Photos, k: int, seconds: float, atoms: int = 1024) -> Way:
-    """scikit-learn's MiniBatchDictionaryLearning, learned for so long, coded by orthogonal matching pursuit."""
-    from sklearn.decomposition import MiniBatchDictionaryLearning
-
-    from nidcli.problem import DenseDesign, Problem
-    from nidcli.solvers import Omp
-
-    rows = cells(torch.stack([train.image(index, SIDE) for index in range(len(train))])).flatten(0, 1).flatten(1)
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
-    peer = MiniBatchDictionaryLearning(atoms, alpha=0.1, batch_size=512, dict_init=rows[order[:atoms]].numpy())
-    began, step = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        peer.partial_fit(rows[order[torch.arange(step * 512, (step + 1) * 512) % len(order)]].numpy())
-        step += 1
-    atoms_KM = torch.from_numpy(peer.components_).float()
-    atoms_KM = atoms_KM / atoms_KM.norm(dim=1, keepdim=True).clamp_min(1e-9)
-    design = DenseDesign(atoms_KM.T, atoms_KM.new_zeros(atoms_KM.shape[1], 0))
-
-    def draw(images: Tensor, steps: int) -> Tensor:
-        target_MS = cells(images).flatten(2).flatten(0, 1).T
-        code = Omp(k, per_round=8).solve(Problem(design, target_MS)).code
-        return _pasted(design.forward(code.dense(len(atoms_KM))).T.reshape(len(images), CELLS, -1), _means(images))
-
-    numbers = atoms_KM.numel() + 500 * CELLS * (1.5 * k + 3)
-    return Way(f"scikit-learn, k = {k}", float(numbers), 2e-9 * CELLS * k * 768, draw, f"{step} batches")
 
 
 def test_images(count: int, folder: Path) -> Tensor:

@@ -1,8 +1,6 @@
 """Table 3 of the paper: chairs from clouds of 500,000, 50,000 and 10,000 points with normals.
 
-All shapes have a longest side of 1.8. Chamfer: mean of the two mean squared nearest distances, times 1000; normal
-consistency: mean |n . n'| of nearest pairs, both ways; 30,000 points on every surface. Meshes come from marching cubes.
-Letters: N points, V vertices, F faces, G points a side of the grid.
+Measured as `paper_meshes` says; meshes come from marching cubes. Letters: N points.
 """
 
 from __future__ import annotations
@@ -17,12 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import trimesh
-from scipy.spatial import cKDTree
-from skimage.measure import marching_cubes
 from torch import Tensor
 
 from benchmarks import paper_rows
 from benchmarks.baselines import convonet, deepsdf, fields, igr, metasdf, siren
+from benchmarks.paper_meshes import GRID, MEASURED, Cloud, Mesh, meshed, quality
 from benchmarks.paper_report import Table
 from nidcli.files.surfaces import sample_mesh
 from nidcli.model import Model
@@ -31,39 +28,14 @@ from nidcli.presets import load_preset
 from nidcli.problem import DenseDesign, Problem
 from nidcli.solvers import Adam
 
-CLOUDS, GRID, MEASURED, BATCH, EPSILON = (500_000, 50_000, 10_000), 64, 30_000, 1024, 0.01
+CLOUDS, BATCH, EPSILON = (500_000, 50_000, 10_000), 1024, 0.01
 PAPER = {  # Chamfer / normal consistency
     "SIREN": ".051 / .962, .163 / .801, 1.304 / .169", "IGR": ".062 / .927, .170 / .812, .961 / .676",
     "DeepSDF": ".059 / .925, .121 / .856, 2.751 / .194", "MetaSDF": ".067 / .884, .097 / .878, .132 / .755",
     "ConvONet": ".052 / .938, .082 / .914, .133 / .845", "NID, k = 256": ".053 / .956, .063 / .952, .088 / .945",
     "NID, k = 128": ".058 / .940, .067 / .948, .093 / .921",
 }  # fmt: skip
-Cloud = tuple[np.ndarray, np.ndarray]  # points and normals, (N, 3)
-Mesh = tuple[np.ndarray, np.ndarray]  # vertices (V, 3) and faces (F, 3)
 Method = Callable[[Cloud, float], Mesh | None]
-
-
-def meshed(f: Callable[[Tensor], Tensor], level: float = 0.0) -> Mesh:
-    """The surface f = level in [-1, 1]^3."""
-    axis = torch.linspace(-1, 1, GRID)
-    places = torch.cartesian_prod(axis, axis, axis)
-    with torch.no_grad():
-        values = torch.cat([f(part) for part in places.split(1 << 16)]).view(GRID, GRID, GRID).numpy()
-    if not values.min() < level < values.max():
-        raise ValueError("no surface")
-    corners, faces, _, _ = marching_cubes(values, level, spacing=(2 / (GRID - 1),) * 3)
-    return corners - 1, faces
-
-
-def quality(mesh: Mesh, truth: Cloud) -> tuple[float, float]:
-    """Chamfer and normal consistency."""
-    solid = trimesh.Trimesh(*mesh, process=False)
-    points, face = trimesh.sample.sample_surface(solid, MEASURED, seed=1)
-    normals = solid.face_normals[face]
-    there, near = cKDTree(truth[0]).query(points)
-    back, close = cKDTree(points).query(truth[0])
-    agree = np.abs((normals * truth[1][near]).sum(1)).mean() + np.abs((truth[1] * normals[close]).sum(1)).mean()
-    return 500 * float((there**2).mean() + (back**2).mean()), float(agree) / 2
 
 
 def _drawn(cloud: Cloud, chance: np.random.Generator, count: int = BATCH) -> tuple[Tensor, Tensor, Tensor]:

@@ -29,6 +29,7 @@ from nidcli.sampling import Collection
 from nidcli.training import HALF_LOSS, JUDGED, TOGETHER, Changes, Plan
 
 STATISTICS = 8  # batches from which the codes' statistics and the use of the experts are told
+PURSUED = 8  # held-out photos that are coded by pursuit where there is no gate
 SET = MoeGateSpec(kind="set", width=256, blocks=3, pool="mean", halve=0)
 
 
@@ -169,6 +170,7 @@ def quality(model: Model, collection: Collection, indices: Sequence[int], size: 
     if model.moe is None and _design_bytes(level) > DENSE_BYTES:
         return math.nan
     scores: list[float] = []
+    indices = indices if model.moe is not None else indices[:PURSUED]
     code = coder(model, "gate" if model.moe is not None else "omp", level.top_k)
     for start in range(0, len(indices), TOGETHER):
         images = torch.stack([collection.image(index, size) for index in indices[start : start + TOGETHER]])
