@@ -29,14 +29,14 @@ from nidcli.sdf.lattice import BAND_NUMBERS, triangles
 from nidcli.sdf.normals import estimate_normals
 from nidcli.sdf.topology import compacted, component_of_faces, is_closed
 
-MOST_POINTS = 80_000  # points that are looked at; more are averaged in voxels
+MOST_POINTS = 60_000  # points that are looked at; more are averaged in voxels
 SIGHT = 4.0  # points across what a finest cell sees
 COARSEST, FINEST = 2, 64  # cells a side
 LEVELS = 3
 BLUR = 0.01  # of a half cell: what its experts cannot draw
 LEAST = 4  # points that a cell of a finer level must see
 MOST = 128  # points that a cell looks at
-NEAR, FAR = 1.5, 1.7  # spacings from the nearest point: supported up to the first, guessing beyond the second
+NEAR, FAR = 1.5, 2.2  # spacings from the nearest point: supported up to the first, guessing beyond the second
 SUPPORT = 3  # points that a part is the nearest to, or it is noise
 VALUE_NOISE, SLOPE_NOISE = 0.0015, 0.08  # of clean data: of values in units of the domain, and of slopes
 GUESSED_SLOPE = 0.25  # of estimated normals

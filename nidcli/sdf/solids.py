@@ -20,7 +20,7 @@ from nidcli.sdf.topology import is_closed
 
 RESOLUTION = 20_000  # leaves of the octree, as the authors have it
 HARD = 0.02  # of the longest side: a shell whose surface lies this far off the mesh's on average is worth a remark
-_PROBE = 20_000
+_PROBE = 60_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Solid:
         found = _library().signed_distance_to_mesh(
             np.ascontiguousarray(points_N3, np.float32), self.vertices_V3, self.faces_F3
         )
-        return np.asarray(found[0], np.float32)
+        return np.atleast_1d(np.asarray(found[0], np.float32))
 
     def sample(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Points on the surface and their outward normals, (N, 3) each."""

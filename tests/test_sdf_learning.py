@@ -1,0 +1,138 @@
+"""Learning from meshes: shells and their distances, pieces, resuming, and the file that it ends in."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from solid_cases import box_mesh, level_spec
+
+from nidcli import cli
+from nidcli.artifacts import load_model
+from nidcli.errors import InputError
+from nidcli.files.meshes import Mesh, write_mesh
+from nidcli.files.solids import open_meshes
+from nidcli.model import ModelSpec
+from nidcli.sdf.learning import SurfaceLearner
+from nidcli.sdf.pieces import draw_pieces, turned
+from nidcli.sdf.solids import solid
+from nidcli.sdf.spec import SurfaceSpec, cell_samples
+
+pytest.importorskip("point_cloud_utils", reason="learning from meshes needs the extra `mesh`")
+Nid = Callable[..., tuple[int, str, str]]
+CONFIG = """
+steps: 3
+batch: 8
+holdout: 1
+model:
+  kind: sdf
+  levels:
+    - {cells: 4, pixels: 5, overlap: 1.0, top_k: 12, basis: 12,
+       dictionary: {dims: 3, channels: 1, experts: 12, hidden: 12, frequencies: 124, period: 5.0}}
+"""
+
+
+@pytest.fixture
+def nid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Nid:
+    """Run `nid` in this process: exit status, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["nid", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(left.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def meshes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three boxes; their shells are coarse, and made in no time."""
+    monkeypatch.setattr("nidcli.sdf.solids.RESOLUTION", 500)
+    monkeypatch.setattr("nidcli.sdf.solids._PROBE", 2000)
+    folder = tmp_path / "meshes"
+    folder.mkdir()
+    for number, size in enumerate(((1, 1, 1), (2, 1, 1), (1, 2, 0.5))):
+        write_mesh(folder / f"box{number}.ply", box_mesh((0, 0, 0), size))
+    return folder
+
+
+def test_the_distance_of_a_box_is_exact_and_negative_inside():
+    found = solid(box_mesh((10, 10, 10), (12, 12, 12)), "box")
+    assert found.remark == "" and np.abs(found.vertices_V3).max() == pytest.approx(0.9, abs=1e-5)
+    points = np.array([[0, 0, 0], [0.95, 0, 0], [0, -0.6, 0], [0.95, 0.95, 0]])
+    assert found.distance(points) == pytest.approx([-0.9, 0.05, -0.3, 0.05 * 2**0.5], abs=0.012)
+
+
+def test_an_open_and_overlapping_mesh_becomes_a_closed_solid_and_is_remarked():
+    inner, outer = box_mesh((0.3, 0.3, 0.3), (0.6, 0.6, 0.6)), box_mesh()
+    both = Mesh(
+        np.concatenate([outer.vertices_V3, inner.vertices_V3]), np.concatenate([outer.faces_F3, inner.faces_F3 + 8])
+    )
+    found = solid(both, "both")
+    assert "lies inside" in found.remark
+    assert found.distance(np.zeros((1, 3)))[0] < -0.7
+
+
+def test_pieces_have_the_slope_one_and_their_surface_is_near():
+    level = level_spec(8)
+    pieces = draw_pieces(solid(box_mesh(), "box"), level, 6, 1.6, np.random.default_rng(0))
+    assert pieces.shape == (6, 343) and pieces.abs().amin(1).max() < 1.2
+    cubes, step = pieces.view(6, 7, 7, 7), 4 / 6
+    slope = torch.stack(torch.gradient(cubes, spacing=step, dim=(1, 2, 3))).norm(dim=0)
+    assert slope.median() == pytest.approx(1, abs=0.05)
+    samples = cell_samples(level)
+    assert samples[0].tolist() == [-2, -2, -2] and samples[1].tolist() == pytest.approx([-2, -2, -2 + step])
+
+
+def test_turned_pieces_are_the_same_values_in_one_of_48_orders():
+    pieces = torch.arange(27.0)[None].repeat(200, 1)
+    found = turned(pieces, 3, np.random.default_rng(0))
+    assert (found.sort(1).values == pieces).all() and (found[:, 13] == 13).all()
+    assert len({tuple(row) for row in found.tolist()}) > 40
+
+
+def test_the_command_learns_resumes_to_the_same_file_and_tells_of_other_files(nid: Nid, meshes: Path, tmp_path: Path):
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    (meshes / "notes.txt").write_text("no mesh")
+    (meshes / "broken.ply").write_bytes(b"ply")
+    common = ("learn-dict", "--kind", "sdf", "--data", meshes, "--config", tmp_path / "c.yaml", "--licence", "CC0 1.0")
+    code, out, err = nid(*common, "-o", tmp_path / "a.nid", "--json")
+    assert code == 0, err
+    assert "1 files are no meshes" in err and "broken.ply" in err
+    (item,) = json.loads(out)["items"]
+    assert {"experts", "top_k", "rank", "psnr", "samples"} <= item.keys() and item["samples"] == 2
+    assert nid(*common, "-o", tmp_path / "b.nid")[0] == 0
+    assert (tmp_path / "a.nid").read_bytes() == (tmp_path / "b.nid").read_bytes()
+    artifact = load_model(tmp_path / "a.nid")
+    assert artifact.meta.provenance.data_licence == "CC0 1.0" and artifact.model.spec.kind == "sdf"
+    assert nid("info", tmp_path / "a.nid", "--atoms", tmp_path / "atoms.png")[0] == 0
+    assert nid(*common, "-o", tmp_path / "c.nid", "--dry-run")[0] == 0
+    assert nid(*common, "-o", tmp_path / "c.nid", "--size", "64")[0] == 2
+
+
+def test_a_run_goes_on_from_its_checkpoint_to_the_same_moments(meshes: Path):
+    spec = SurfaceSpec(model=ModelSpec(kind="sdf", levels=(level_spec(4), level_spec(8))), steps=2, batch=4)
+    whole = SurfaceLearner(spec, open_meshes([str(meshes)]))
+    list(whole.run())
+    first = SurfaceLearner(spec, open_meshes([str(meshes)]))
+    running = first.run()
+    for _ in range(3):
+        next(running)
+    second = SurfaceLearner(spec, open_meshes([str(meshes)]))
+    second.restore({name: tensor.clone() for name, tensor in first.state().items()}, first.place)
+    list(second.run())
+    for mine, theirs in zip(whole.model.state_dict().values(), second.model.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_folder_without_meshes_is_refused(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("no mesh")
+    with pytest.raises(InputError, match="no mesh"):
+        open_meshes([str(tmp_path)])
