@@ -45,6 +45,9 @@ LIBRARIES = {
     "cv2": "files",
     "trimesh": "files",
     "tifffile": "files",
+    "h5py": "files",
+    "nibabel": "files",
+    "pydicom": "files",
     "skimage.io": "files",
     "rich": "console",
 }
