@@ -1,7 +1,8 @@
 """The face in a photo: the similarity transform under which the class fits best.
 
-A frame is scored by how much of its own contrast the class explains: the part of the photo in it, brought to the usual
-mean and contrast, has a distance from the class (what is left over, and how unusual its code is: a Gaussian energy).
+A frame is scored by how little of its own contrast the class leaves unexplained: the part of the photo in it, brought
+to the usual mean and contrast, has a distance from the class (what is left over, and how unusual its code is: a
+Gaussian energy), and that is taken as a share of its energy, so that a plain wall does not pass for a face.
 Frames of many sizes, places and turns are scored at a low resolution, the best are improved step by step at a higher
 one (a pattern search, Hooke & Jeeves 1961). Nothing but the dictionary is needed.
 
@@ -18,13 +19,15 @@ from torch import Tensor
 from nidcli.model import Model
 from nidcli.restore.fill import harmonic
 from nidcli.restore.frame import Frame, cut
-from nidcli.restore.whole import WholeImage, whole_of
+from nidcli.restore.whole import WholeImage, area, whole_of
 
 SIDES = (16, 32)  # samples a side where frames are sought, and where the best are improved
-SCALE, SMALLEST = 0.84, 0.18  # from one size to the next; the smallest half side, of the photo's shorter side
-STRIDE = 0.22  # of a half side, between two places
-TURNS = (-0.35, -0.17, 0.0, 0.17, 0.35)  # radians
-BEST, ROUNDS = 6, 12
+PIXELS = (96, 256)  # of the photo's shorter side, at most, for these
+SCALE, SMALLEST = 0.84, 0.2  # from one size to the next; the smallest half side, of the photo's shorter side
+STRIDE = 0.25  # of a half side, between two places
+TURNS = (-0.26, 0.0, 0.26)  # radians
+BEST, ROUNDS = 10, 14
+FAINT = 0.7  # of the usual contrast: a part with less, such as a wall, is not brought to it
 LEADING = 64  # experts that take part: the rest is detail
 
 
@@ -35,9 +38,9 @@ def align(model: Model, photo_HWC: Tensor, known_HW: Tensor) -> Frame:
     if not bool(known_HW.all()):
         photo_HWC = harmonic(photo_HWC[None], known_HW[None])[0]
     whole = WholeImage.of(whole_of(model))
-    coarse, fine = (_Score(whole, photo_HWC, side) for side in SIDES)
+    coarse, fine = (_Score(whole, photo_HWC, side, most) for side, most in zip(SIDES, PIXELS, strict=True))
     frames = candidates(width, height)
-    score = torch.cat([coarse(part) for part in _parts(frames)])
+    score = torch.cat([coarse(frames[i : i + 256]) for i in range(0, len(frames), 256)])
     best = [frames[int(i)] for i in score.argsort()[:BEST]]
     found = [_improved(fine, frame) for frame in best]
     return min(found, key=lambda pair: pair[0])[1]
@@ -63,16 +66,15 @@ def _places(half: float, length: int, step: float) -> list[float]:
     return [half + room * (i / (count - 1) if count > 1 else 0.5) for i in range(count)]
 
 
-def _parts(frames: list[Frame]) -> list[list[Frame]]:
-    return [frames[i : i + 256] for i in range(0, len(frames), 256)]
-
-
 class _Score:
     """Distances of the parts of one photo from the class, at one resolution; small is good."""
 
-    def __init__(self, whole: WholeImage, photo_HWC: Tensor, side: int) -> None:
-        self.side, self.photo = side, photo_HWC
-        self.known = torch.ones(photo_HWC.shape[:2], dtype=torch.bool, device=photo_HWC.device)
+    def __init__(self, whole: WholeImage, photo_HWC: Tensor, side: int, most: int) -> None:
+        height, width, _ = photo_HWC.shape
+        self.shrunk = min(1.0, most / min(width, height))
+        small = (round(self.shrunk * width), round(self.shrunk * height))
+        self.side, self.photo = side, area(photo_HWC.permute(2, 0, 1)[None], *small).permute(0, 2, 3, 1)
+        self.known = torch.ones(self.photo.shape[:3], dtype=torch.bool, device=photo_HWC.device)
         design_MK = whole.averaged(whole.design_MK.T, side, side).T[:, :LEADING].contiguous()
         noise_M = whole.averaged(whole.noise_M[None], side, side)[0] * side / whole.side
         spread_K = whole.spread_K[:LEADING]
@@ -85,19 +87,22 @@ class _Score:
         self.noise_M, self.rows_KM, self.factor = noise_M, rows_KM, torch.linalg.cholesky(inner)
 
     def __call__(self, frames: list[Frame]) -> Tensor:
-        parts = [cut(f, self.photo[None], self.known[None], self.side) for f in frames]
+        s = self.shrunk
+        small = [Frame(s * f.x, s * f.y, s * f.half, f.angle) for f in frames]
+        parts = [cut(f, self.photo, self.known, self.side) for f in small]
         values = torch.cat([part[0] for part in parts]).flatten(1)
         outside = 1 - torch.cat([part[1] for part in parts]).mean((1, 2))
         centred = values - values.mean(1, keepdim=True)
-        size = centred.norm(dim=1, keepdim=True).clamp_min(1e-3 * float(self.contrast))
+        size = centred.norm(dim=1, keepdim=True).clamp_min(FAINT * float(self.contrast))
         r = self.level + centred * (self.contrast / size) - self.mean_M
         inside = torch.linalg.solve_triangular(self.factor, self.rows_KM @ r.T, upper=False).T
         distance = (r / self.noise_M).square().sum(1) - inside.square().sum(1)
-        return distance * (1 + 4 * outside)
+        energy = ((centred * (self.contrast / size)) / self.noise_M).square().sum(1)
+        return (1 + 4 * outside) * distance / energy.clamp_min(1e-6)
 
 
 def _improved(score: _Score, frame: Frame) -> tuple[float, Frame]:
-    step, best = 0.12, float(score([frame])[0])
+    step, best, least = 0.12, float(score([frame])[0]), 0.8 * frame.half
     for _ in range(ROUNDS):
         around = [
             Frame(
@@ -112,6 +117,7 @@ def _improved(score: _Score, frame: Frame) -> tuple[float, Frame]:
             Frame(2 * frame.x - f.x, 2 * frame.y - f.y, 2 * frame.half - f.half, 2 * frame.angle - f.angle)
             for f in around
         ]
+        around = [f for f in around if f.half >= least]
         scores = score(around)
         place = int(scores.argmin())
         if float(scores[place]) < best:

@@ -4,8 +4,8 @@
     carried    and what it leaves of the known pixels, continued: drawn + likeliest(seen - drawn)     (fill.py)
     said       the encoder looks at all of this and adds what it misses
 
-A small photo is the same with averages over areas for known pixels. The encoder looks at blocks of FINE x FINE pixels
-as channels of one: it then costs a quarter, and sees four times as far.
+Of a small photo averages over areas are known, and the Gaussian posterior mean is the first estimate. The encoder
+looks at blocks of FINE x FINE pixels as channels of one: it then costs a quarter, and sees four times as far.
 
 Letters: B photos, H = W pixels of the frame, C channels, I channels that the encoder sees.
 """
@@ -19,10 +19,9 @@ from torch import Tensor, nn
 
 from nidcli.encoder import Encoder
 from nidcli.restore.fill import likeliest
-from nidcli.restore.whole import FINE, WholeImage, area
+from nidcli.restore.whole import FINE, WholeImage
 
 FIRST = 24  # steps towards the likeliest detail, for the encoder: it does the rest
-PROJECTIONS = 4  # rounds of bringing an enlarged photo in line with the small one
 
 
 @dataclass(frozen=True)
@@ -74,17 +73,7 @@ def view_small(whole: WholeImage, small_BHWC: Tensor) -> View:
     drawn = whole.draw(whole.posterior_small(small_BHWC))
     height, width = small_BHWC.shape[1:3]
     share = drawn.new_full(drawn.shape[:3], min(1.0, height * width / whole.frame**2))
-    return View(projected(drawn, small_BHWC), drawn, share)
-
-
-def projected(images_BHWC: Tensor, small_BHWC: Tensor, rounds: int = PROJECTIONS) -> Tensor:
-    """Photos with what their averages lack added, smoothly (back-projection, Irani & Peleg 1991)."""
-    image, small = images_BHWC.permute(0, 3, 1, 2), small_BHWC.permute(0, 3, 1, 2)
-    size = (image.shape[2], image.shape[3])
-    for _ in range(rounds):
-        lacking = small - area(image, small.shape[3], small.shape[2])
-        image = image + nn.functional.interpolate(lacking, size, mode="bicubic", antialias=True)
-    return image.permute(0, 2, 3, 1)
+    return View(drawn, drawn, share)
 
 
 @torch.no_grad()

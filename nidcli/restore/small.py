@@ -22,7 +22,6 @@ from nidcli.restore.frame import Frame, back, within
 from nidcli.restore.whole import WholeImage, whole_of
 
 STEPS = 60
-COARSE = 0.6  # of the frame's pixels: with more the small photo says more than the frame can draw
 
 
 @torch.no_grad()
@@ -32,7 +31,7 @@ def enlarge(model: Model, small_hwC: Tensor, scale: int, frame: Frame | None = N
     whole = WholeImage.of(whole_of(model))
     frame = frame or Frame.middle(width, height)
     start = cubic(small_hwC, scale)
-    if trusted and 2 * frame.half < COARSE * whole.frame:
+    if trusted:
         drawn = said(model.encoder, view_small(whole, framed(small_hwC, frame)))
         large = Frame(frame.x * scale, frame.y * scale, frame.half * scale, frame.angle)
         say = within(large, width * scale, height * scale, drawn.device)[..., None]

@@ -30,6 +30,7 @@ from nidcli.solvers.conjugate import conjugate_gradients
 
 FINE = 2  # pixels a side of the frame for a sample of the level: where the encoder looks, and what is restored
 SPEAK_AS_ONE = 40.0
+SPEAK_SMALL = 2.0  # an average over an area tells as much as so many of its samples
 STEPS, TOLERANCE = 30, 1e-2  # of conjugate gradients, where many photos are solved at once
 ALONE = 2  # photos that are solved by factorisation instead
 
@@ -121,8 +122,8 @@ class WholeImage:
         design_MK = self.averaged(self.design_MK.T, width, height).T
         noise_M = self.averaged(self.noise_M[None], width, height)[0]
         told_BM = small_BHWC.reshape(B, -1) - design_MK @ self.mean_K
-        # an observation averages what is left over, but what is left is alike within it
-        speak = min(1.0, self.side**2 / (width * height))
+        # Averages over areas leave less than samples do, and more of them than samples are not independent.
+        speak = min(SPEAK_SMALL, self.side**2 / (width * height))
         return self._solve(design_MK.contiguous(), noise_M, told_BM, torch.full_like(told_BM, speak))
 
     def averaged(self, rows_XM: Tensor, width: int, height: int) -> Tensor:
