@@ -21,10 +21,7 @@ COMMANDS = {
     "encode": ("nidcli.commands.encode", "Turn images into sparse codes of a dictionary."),
     "refine": ("nidcli.commands.refine", "Improve codes by a few steps on their images."),
     "decode": ("nidcli.commands.decode", "Turn codes back into images, at any size."),
-    "decompose-video": (
-        "nidcli.commands.decompose_video",
-        "Part a fixed camera's video into background and foreground.",
-    ),
+    "decompose-video": ("nidcli.commands.decompose_video", "Split video into background, foreground and masks."),
     "info": ("nidcli.commands.info", "Show what a dictionary or a code file holds."),
     "verify": ("nidcli.commands.verify", "Check that dictionaries and code files are whole."),
     "eval": ("nidcli.commands.eval", "Measure results against references."),
