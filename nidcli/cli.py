@@ -23,10 +23,7 @@ COMMANDS = {
     "decode": ("nidcli.commands.decode", "Turn codes back into images, at any size."),
     "inpaint": ("nidcli.commands.inpaint", "Fill holes in photos, given or found."),
     "upscale": ("nidcli.commands.upscale", "Enlarge small photos."),
-    "decompose-video": (
-        "nidcli.commands.decompose_video",
-        "Part a fixed camera's video into background and foreground.",
-    ),
+    "decompose-video": ("nidcli.commands.decompose_video", "Split video into background, foreground and masks."),
     "convert": ("nidcli.commands.convert", "Turn the paper's published checkpoint into a dictionary."),
     "ct-recon": ("nidcli.commands.ct_recon", "Reconstruct CT slices from few views; for research, not for diagnosis."),
     "sdf-recon": ("nidcli.commands.sdf_recon", "Turn point clouds into meshes."),

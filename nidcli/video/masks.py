@@ -21,7 +21,7 @@ from nidcli.video.shadows import over_channels, shadows
 FLOOR = 4 / 255  # noise that every pixel is granted
 SWAY = 0.25  # pixels by which an edge may move
 ROUNDS = 2  # of the vote: the second lets what the first found support its neighbours
-SUPPORT = 1.5  # how much, as a share of the evidence's bound
+SUPPORT = 1.5  # weight of the neighbours' belief beside a pixel's own evidence
 LARGEST_HOLE = 0.03  # of the frame, that is filled when an object surrounds it
 
 

@@ -22,7 +22,7 @@ from nidcli.video.scene import Scene, picture
 
 SAMPLES = 64  # of a window
 STRIDE = 25  # frames between two samples, in a clip that is longer than one window
-SAMPLE_BYTES = 400 << 20  # of all samples
+SAMPLE_BYTES = 200 << 20  # of all samples
 
 
 @dataclass(frozen=True, eq=False)
