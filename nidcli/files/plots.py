@@ -27,6 +27,7 @@ class Curve:
     label: str
     points: tuple[tuple[float, float], ...]
     panel: str = ""
+    shows: tuple[float, ...] = ()  # values that the y axis holds in any case
 
 
 def draw_plot(path: Path, curves: Sequence[Curve], across: str) -> None:
@@ -45,6 +46,8 @@ def _panel(title: str, curves: list[Curve], across: str) -> np.ndarray:
     picture = np.full((height, WIDTH, 3), 255, np.uint8)
     points = np.array([point for curve in curves for point in curve.points], float)
     (x0, y0), (x1, y1) = points.min(0), points.max(0)
+    held = [value for curve in curves for value in curve.shows]
+    y0, y1 = min([y0, *held]), max([y1, *held])
     pad = 0.05 * (y1 - y0) or 0.5
     y0, y1, x1 = y0 - pad, y1 + pad, x1 if x1 > x0 else x0 + 1
     inner = (WIDTH - LEFT - RIGHT, height - ABOVE - BELOW)
