@@ -20,7 +20,7 @@ from skimage.restoration import denoise_tv_chambolle
 from skimage.transform import iradon, iradon_sart
 from torch import Tensor
 
-from benchmarks import paper_rows
+from benchmarks import paper_codes, paper_rows
 from benchmarks.baselines import ffm, fields, meta, siren
 from benchmarks.paper_report import Table
 from nidcli.grid import image_coords
@@ -29,8 +29,6 @@ from nidcli.model import Model
 from nidcli.moe.learner import MoeLearner
 from nidcli.moe.training import Preset
 from nidcli.presets import load_preset
-from nidcli.problem import DenseDesign, Problem
-from nidcli.solvers import Adam
 
 SIDE, VIEWS, HELD = 128, (128, 16, 8), 64
 RAYS = 256  # rays a step of a network
@@ -113,8 +111,8 @@ def learned_start(slices: Tensor, seconds: float) -> fields.Weights:
     return meta.learn(meta.weights(channels=1), task, seconds)[0]
 
 
-def nid_model(slices: Tensor, seconds: float) -> tuple[Model, float]:
-    """The paper's NID with a lookup table, learned from slices; the share of experts in use."""
+def nid_model(slices: Tensor, seconds: float) -> tuple[Model, str]:
+    """The paper's NID with a lookup table, learned from slices; what became of it."""
 
     class Slices:
         def __len__(self) -> int:
@@ -127,24 +125,20 @@ def nid_model(slices: Tensor, seconds: float) -> tuple[Model, float]:
     learner, used = MoeLearner(load_preset("shepp-logan-small", Preset).learn, Slices(), limit=seconds), 0.0
     for progress in learner.run():
         used = getattr(progress, "used", None) or used
-    return learner.model.eval().requires_grad_(False), used
+    told = f"{learner.place.step} batches, {100 * used:.0f} % of experts in use"
+    return learner.model.eval().requires_grad_(False), told
 
 
 def nid(model: Model, k: int) -> Method:
-    """Adam on the code with the dictionary fixed, then the k largest, and Adam on these."""
+    """A code of at most k experts that agrees with the views, the dictionary fixed."""
     with torch.no_grad():
         atoms_PK = model.level(0).bank().atoms(image_coords(SIDE, SIDE))[:, 0]
 
     def fit(scan: Scan, sinogram: Tensor, seconds: float) -> Tensor:
         measured = torch.from_numpy(scan.matrix @ atoms_PK.numpy())
         free = torch.from_numpy(scan.matrix @ np.ones((SIDE * SIDE, 1), np.float32))
-        problem = Problem(DenseDesign(measured, free), sinogram[:, None])
-        scale = 0.02 / math.sqrt(k)
-        code = Adam(400, scale, k).solve(problem).code
-        few = DenseDesign(measured[:, code.index_SJ[0]], free)
-        better = Adam(400, scale / 4).solve(Problem(few, sinogram[:, None])).code
-        values = torch.zeros(atoms_PK.shape[1]).index_copy(0, code.index_SJ[0], better.dense(k)[:, 0])
-        return (atoms_PK @ values + better.constant_SC[0, 0]).view(SIDE, SIDE)
+        values_K, constant = paper_codes.code(measured, free, sinogram, k)
+        return (atoms_PK @ values_K + constant).view(SIDE, SIDE)
 
     return fit
 
@@ -195,7 +189,7 @@ def table2(folder: Path, out: Path, seconds: float, fit: float, images: int) -> 
     values = np.load(folder / "train.npz")["images"].astype(np.float32) / 4095
     slices = torch.from_numpy(values)
     train, truth = slices[:-HELD], slices[-HELD:][:: max(1, HELD // images)][:images]
-    model, used = nid_model(train, seconds)
+    model, told = nid_model(train, seconds)
     methods: dict[str, Callable[[Scan, Tensor, float], Tensor | None]] = {
         "FFM": network(ffm.field, ffm.weights(channels=1), ffm.RATE),
         "SIREN": network(siren.field, siren.weights(channels=1), 5e-4),
@@ -209,7 +203,7 @@ def table2(folder: Path, out: Path, seconds: float, fit: float, images: int) -> 
     }
     notes = (
         f"{len(truth)} phantoms that nothing learned from; {seconds:g} s of learning and {fit:g} s a phantom at most",
-        f"NID: 1024 experts on {len(train)} phantoms, {100 * used:.0f} % in use",
+        f"NID: 1024 experts on {len(train)} phantoms, {told}; codes by ridge regression, see `paper_codes`",
         "ours: `nid ct-recon` with the dictionary `phantom`; n/a where this version brings none",
     )
     heads = [f"{what} at {views}" for views in VIEWS for what in ("PSNR", "SSIM")]

@@ -115,10 +115,16 @@ class RunFolder:
 
     def _plot(self) -> None:
         """What was measured over time: the held-out PSNR, and the use of experts where it is logged."""
-        lines = [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+        plain = [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+        lines = [line for line in plain if "seconds" in line]
+        names: tuple[tuple[str, str, tuple[float, ...]], ...] = (
+            ("psnr", "held-out PSNR, dB", ()),
+            ("used", "experts used", (0, 1)),
+            ("even", "evenness of use", (0, 1)),
+        )
         curves = [
-            Curve(label, tuple((line["seconds"], line[key]) for line in lines if line.get(key) and "seconds" in line))
-            for key, label in (("psnr", "held-out PSNR, dB"), ("used", "experts used"), ("even", "evenness of use"))
+            Curve(label, tuple(sorted((line["seconds"], line[key]) for line in lines if line.get(key))), shows=shows)
+            for key, label, shows in names
         ]
         if any(curve.points for curve in curves):
             draw_plot(self.path / "progress.png", [curve for curve in curves if curve.points], "seconds")

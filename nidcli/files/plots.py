@@ -12,10 +12,10 @@ import numpy as np
 from nidcli.files.atomic import replacing
 from nidcli.files.image_writing import write_image
 
-WIDTH, HEIGHT, LEFT, BELOW, ABOVE, RIGHT = 720, 220, 64, 34, 26, 150
+WIDTH, HEIGHT, LEFT, BELOW, ABOVE, RIGHT = 760, 220, 64, 40, 26, 190
 INKS = (
     (31, 119, 180), (214, 92, 20), (44, 140, 60), (190, 40, 50), (120, 80, 170), (120, 80, 60), (200, 90, 170),
-    (90, 90, 90), (150, 150, 20), (20, 160, 170),
+    (90, 90, 90), (150, 150, 20), (20, 160, 170), (0, 0, 0), (100, 60, 0),
 )  # fmt: skip
 GREY, PALE, BLACK = (110, 110, 110), (225, 225, 225), (20, 20, 20)
 
@@ -27,6 +27,7 @@ class Curve:
     label: str
     points: tuple[tuple[float, float], ...]
     panel: str = ""
+    shows: tuple[float, ...] = ()  # values that the y axis holds in any case
 
 
 def draw_plot(path: Path, curves: Sequence[Curve], across: str) -> None:
@@ -41,12 +42,15 @@ def draw_plot(path: Path, curves: Sequence[Curve], across: str) -> None:
 
 
 def _panel(title: str, curves: list[Curve], across: str) -> np.ndarray:
-    picture = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
+    height = max(HEIGHT, ABOVE + BELOW + 16 * len(curves))
+    picture = np.full((height, WIDTH, 3), 255, np.uint8)
     points = np.array([point for curve in curves for point in curve.points], float)
     (x0, y0), (x1, y1) = points.min(0), points.max(0)
+    held = [value for curve in curves for value in curve.shows]
+    y0, y1 = min([y0, *held]), max([y1, *held])
     pad = 0.05 * (y1 - y0) or 0.5
     y0, y1, x1 = y0 - pad, y1 + pad, x1 if x1 > x0 else x0 + 1
-    inner = (WIDTH - LEFT - RIGHT, HEIGHT - ABOVE - BELOW)
+    inner = (WIDTH - LEFT - RIGHT, height - ABOVE - BELOW)
 
     def place(x: float, y: float) -> tuple[int, int]:
         return (
@@ -60,11 +64,11 @@ def _panel(title: str, curves: list[Curve], across: str) -> np.ndarray:
         _write(picture, text, (LEFT - 8 - 7 * len(text), y + 4), GREY)
     for tick in _ticks(x0, x1):
         (x, _), text = place(tick, y0), f"{tick:g}"
-        cv2.line(picture, (x, HEIGHT - BELOW), (x, HEIGHT - BELOW + 4), GREY, 1)
-        _write(picture, text, (x - 3 * len(text), HEIGHT - BELOW + 17), GREY)
-    cv2.rectangle(picture, (LEFT, ABOVE), (WIDTH - RIGHT, HEIGHT - BELOW), GREY, 1)
+        cv2.line(picture, (x, height - BELOW), (x, height - BELOW + 4), GREY, 1)
+        _write(picture, text, (x - 3 * len(text), height - BELOW + 17), GREY)
+    cv2.rectangle(picture, (LEFT, ABOVE), (WIDTH - RIGHT, height - BELOW), GREY, 1)
     _write(picture, title, (LEFT, ABOVE - 9), BLACK)
-    _write(picture, across, (WIDTH - RIGHT + 8, HEIGHT - BELOW + 17), GREY)
+    _write(picture, across, (WIDTH - RIGHT - 7 * len(across), height - BELOW + 33), GREY)
     for number, curve in enumerate(curves):
         ink = INKS[number % len(INKS)]
         line = np.array([place(*point) for point in curve.points], np.int32)

@@ -30,6 +30,7 @@ from nidcli.sampling import CellSource, CellSpace, Collection, omp_coder
 
 SHOWN = 16  # held-out images that progress is measured on
 EVERY = 25  # batches between two measurements
+SETTLED = 32  # batches from which the finished gate's means are taken
 WARM_SHARE = 0.2  # of a time limit, at most, for the warm-up
 
 
@@ -113,7 +114,24 @@ class MoeLearner:
             place.step += 1
             self.usage_K += balance.usage(batch.code_SK.detach())
             yield self._progress(loss, batch, field_SNC)
+        self._settle()
         place.stage = "done"
+
+    @torch.no_grad()
+    def _settle(self) -> None:
+        """The means that a gate is centred by, of the finished gate instead of along its way (Wu and Johnson 2021)."""
+        norm = self.gate.norm if isinstance(self.gate, MoeGate) else None
+        if norm is None:
+            return
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.spec.precision == "bfloat16"):
+            for step in range(min(SETTLED, self.train // self.photos)):
+                self._look_at(step)
+        norm.momentum = 0.1
+
+    def _look_at(self, step: int) -> None:
+        self.code(self.source.batch(self._draw(step))[0], None)
 
     def _step(self, step: int, k: int | None) -> tuple[Tensor, Batch, Tensor]:
         spec = self.spec

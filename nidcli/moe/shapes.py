@@ -138,6 +138,9 @@ class ShapeLearner(MoeLearner):
         code_SK = self.gate.code(score_SK, k)
         return Batch(coords[0], weight_N, values, score_SK, code_SK, constant_SC.float()), coords
 
+    def _look_at(self, step: int) -> None:
+        self.shapes(self._draw(step), step, None)
+
     def _judged(self) -> float | None:
         return None
 
