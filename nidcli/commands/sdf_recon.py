@@ -64,12 +64,13 @@ def command(
         console.note(plan_note(options))
         console.conclude(batch.dry_run(jobs, console), dictionary=artifact.name, device=device)
 
+    def tell(path: Path, text: str) -> None:
+        console.note(f"{path}: {text}")
+
     def compute(loaded: list[tuple[Path, Cloud]]) -> list[Done]:
         done = []
         for path, cloud in loaded:
-            surface = reconstruct(
-                artifact.model, cloud, options, lambda text, path=path: console.note(f"{path}: {text}")
-            )
+            surface = reconstruct(artifact.model, cloud, options, partial(tell, path))
             if preview is not None:
                 write_preview(preview if len(jobs) == 1 else preview / f"{path.stem}.png", surface)
             done.append(batch.Done(surface.report, partial(write_mesh, mesh=surface.mesh)))
