@@ -66,8 +66,11 @@ def files(folder: Path) -> dict[str, Path]:
 
 @pytest.mark.parametrize(
     "name",
-    [*(f"{n}.ply" for n in ("ascii", "little", "big")), *(f"{n}.pcd" for n in ("ascii", "binary", "compressed"))]
-    + ["plain.xyz", "commas.xyz", "mesh.obj", "arrays.npz"],
+    [
+        *(f"{form}.ply" for form in ("ascii", "little", "big")),
+        *(f"{form}.pcd" for form in ("ascii", "binary", "compressed")),
+        *("plain.xyz", "commas.xyz", "mesh.obj", "arrays.npz"),
+    ],
 )
 def test_every_format_gives_the_same_cloud(tmp_path: Path, name: str):
     cloud = read_cloud(files(tmp_path)[name])

@@ -14,7 +14,7 @@ from nidcli.problem import DenseDesign
 from nidcli.sdf.field import Data, solve_share
 from nidcli.sdf.frame import Frame
 from nidcli.sdf.lattice import closed_off, triangles
-from nidcli.sdf.reconstruct import spacing, supported, thinned
+from nidcli.sdf.support import spacing, supported, thinned
 from nidcli.sdf.topology import compacted, component_of_faces, is_closed
 from nidcli.solvers.posterior import Ragged, posterior_means
 
