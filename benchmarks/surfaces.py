@@ -12,6 +12,7 @@ Poisson at depth 8 as in every row.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def poisson(cloud: Cloud) -> Mesh | None:
         meshes.compute_normal_for_point_clouds(k=20)
     else:
         meshes.add_mesh(pymeshlab.Mesh(vertex_matrix=cloud.points_N3, v_normals_matrix=cloud.normals_N3))
-    meshes.generate_surface_reconstruction_screened_poisson(depth=8)
+    meshes.generate_surface_reconstruction_screened_poisson(depth=8, threads=os.cpu_count() or 1)
     found = meshes.current_mesh()
     return Mesh(found.vertex_matrix(), found.face_matrix().astype(np.int64))
 

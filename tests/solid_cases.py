@@ -24,6 +24,12 @@ def sphere_cloud(points: int, radius: float = 0.9, seed: int = 0) -> Cloud:
     return Cloud(normals * radius, normals)
 
 
+def normals_of(cloud: Cloud) -> np.ndarray:
+    """Those of a cloud that has some."""
+    assert cloud.normals_N3 is not None
+    return cloud.normals_N3
+
+
 def box_mesh(low: tuple[float, float, float] = (0, 0, 0), high: tuple[float, float, float] = (1, 1, 1)) -> Mesh:
     corners = np.array(np.meshgrid(*zip(low, high, strict=True), indexing="ij")).reshape(3, -1).T
     quads = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])

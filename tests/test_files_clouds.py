@@ -66,8 +66,11 @@ def files(folder: Path) -> dict[str, Path]:
 
 @pytest.mark.parametrize(
     "name",
-    ["ascii.ply", "little.ply", "big.ply", "ascii.pcd", "binary.pcd", "compressed.pcd", "plain.xyz", "commas.xyz"]
-    + ["mesh.obj", "arrays.npz"],
+    [
+        *(f"{form}.ply" for form in ("ascii", "little", "big")),
+        *(f"{form}.pcd" for form in ("ascii", "binary", "compressed")),
+        *("plain.xyz", "commas.xyz", "mesh.obj", "arrays.npz"),
+    ],
 )
 def test_every_format_gives_the_same_cloud(tmp_path: Path, name: str):
     cloud = read_cloud(files(tmp_path)[name])
@@ -136,7 +139,7 @@ def test_a_mesh_comes_back_in_its_frame(tmp_path: Path, suffix: str):
 @pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb"])
 def test_large_offsets_survive(tmp_path: Path, suffix: str):
     mesh = box_mesh()
-    far = Mesh(mesh.vertices_V3 + [5.0e8, 4.5e9, 100], mesh.faces_F3)
+    far = Mesh(mesh.vertices_V3 + np.array([5.0e8, 4.5e9, 100]), mesh.faces_F3)
     write_mesh(tmp_path / f"m{suffix}", far)
     again = read_mesh(tmp_path / f"m{suffix}")
     assert np.abs(again.vertices_V3.min(0) - [5.0e8, 4.5e9, 100]).max() < 1e-3

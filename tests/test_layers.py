@@ -48,10 +48,11 @@ LIBRARIES = {
     "h5py": "files",
     "nibabel": "files",
     "pydicom": "files",
+    "point_cloud_utils": "sdf",
     "skimage.io": "files",
     "rich": "console",
 }
-SLOW = ("torch", "scipy", "skimage", "cv2", "trimesh")  # of these `nid --help` may import none
+SLOW = ("torch", "scipy", "skimage", "cv2", "trimesh", "point_cloud_utils")  # of these `nid --help` may import none
 
 
 def name(path: Path) -> str:

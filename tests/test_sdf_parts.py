@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from solid_cases import box_mesh, small_model, sphere_cloud
+from solid_cases import box_mesh, normals_of, small_model, sphere_cloud
 
 from nidcli.dictionary import Dictionary, DictionarySpec
 from nidcli.engine import materialise
@@ -14,7 +14,7 @@ from nidcli.problem import DenseDesign
 from nidcli.sdf.field import Data, solve_share
 from nidcli.sdf.frame import Frame
 from nidcli.sdf.lattice import closed_off, triangles
-from nidcli.sdf.reconstruct import spacing, supported, thinned
+from nidcli.sdf.support import spacing, supported, thinned
 from nidcli.sdf.topology import compacted, component_of_faces, is_closed
 from nidcli.solvers.posterior import Ragged, posterior_means
 
@@ -59,7 +59,10 @@ def test_hermite_has_an_exact_adjoint_and_can_be_cut_anywhere():
     parts = [operator[a:b] for a, b in ((0, 3), (3, 13), (13, 24))]
     assert [part.shape[0] for part in parts] == [3, 10, 11]
     width = 4
-    cut = [p.forward(jets[a // width : -(-b // width)]) for p, (a, b) in zip(parts, ((0, 3), (3, 13), (13, 24)), strict=True)]
+    cut = [
+        p.forward(jets[a // width : -(-b // width)])
+        for p, (a, b) in zip(parts, ((0, 3), (3, 13), (13, 24)), strict=True)
+    ]
     assert torch.equal(torch.cat(cut), operator.forward(jets))
     inner = operator[3:20][4:9]
     assert torch.equal(inner.forward(jets[1:3]), operator.forward(jets)[7:12])
@@ -95,7 +98,7 @@ def test_posterior_means_meet_their_normal_equations(rows: int):
 def test_a_share_says_what_it_was_told_and_its_slopes_are_slopes():
     cloud = sphere_cloud(600)
     points = torch.from_numpy(cloud.points_N3).float()
-    normals = torch.from_numpy(cloud.normals_N3).float()
+    normals = torch.from_numpy(normals_of(cloud)).float()
     data = Data(points, torch.zeros(600), normals, 0.002, torch.full((600,), 0.05))
     share = solve_share(small_model().level(0), 4, data, 1, 512)
     jets = share.jets(points)
@@ -123,7 +126,7 @@ def test_triangles_of_a_sphere_are_closed_look_outwards_and_do_not_depend_on_ban
     data = Data(
         torch.from_numpy(cloud.points_N3).float(),
         torch.zeros(800),
-        torch.from_numpy(cloud.normals_N3).float(),
+        torch.from_numpy(normals_of(cloud)).float(),
         0.002,
         torch.full((800,), 0.05),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from solid_cases import box_cloud, box_mesh, small_model, sphere_cloud
+from solid_cases import box_cloud, box_mesh, normals_of, small_model, sphere_cloud
 
 from nidcli import cli
 from nidcli.artifacts import Metadata, save_model
@@ -62,15 +62,18 @@ def test_millimetres_at_large_offsets_change_nothing_but_the_frame():
     cloud = sphere_cloud(500)
     near = reconstruct(small_model(), cloud, Options(resolution=32), QUIET)
     shift = np.array([4.1e8, 5.2e9, 3.0e5])
-    far = reconstruct(small_model(), Cloud(cloud.points_N3 * 1500 + shift, cloud.normals_N3), Options(resolution=32), QUIET)
+    far = reconstruct(
+        small_model(), Cloud(cloud.points_N3 * 1500 + shift, normals_of(cloud)), Options(resolution=32), QUIET
+    )
     assert far.report.vertices == pytest.approx(near.report.vertices, rel=0.01)
     assert volume(far.mesh) / 1500**3 == pytest.approx(volume(near.mesh), rel=1e-3)
 
 
 def test_two_bodies_stay_two_and_nothing_lies_between_them():
     one, two = sphere_cloud(700, 0.35), sphere_cloud(700, 0.35, seed=1)
-    points = np.concatenate([one.points_N3 - [0.5, 0, 0], two.points_N3 + [0.5, 0, 0]])
-    normals = np.concatenate([one.normals_N3, two.normals_N3])
+    shift = np.array([0.5, 0, 0])
+    points = np.concatenate([one.points_N3 - shift, two.points_N3 + shift])
+    normals = np.concatenate([normals_of(one), normals_of(two)])
     surface = reconstruct(small_model(), Cloud(points, normals), Options(resolution=64), QUIET)
     assert surface.report.components == 2
     assert (np.abs(surface.mesh.vertices_V3[:, 0]) > 0.1).all()
@@ -80,7 +83,7 @@ def test_without_normals_a_noisy_sphere_is_found_and_looks_outwards():
     cloud = sphere_cloud(1500)
     noisy = cloud.points_N3 + np.random.default_rng(1).normal(size=(1500, 3)) * 0.008
     found = estimate_normals(noisy)
-    assert (np.einsum("nd,nd->n", found.normals_N3, cloud.normals_N3) > 0.7).mean() > 0.98
+    assert (np.einsum("nd,nd->n", found.normals_N3, normals_of(cloud)) > 0.7).mean() > 0.98
     assert 0.003 < found.noise < 0.016
     surface = reconstruct(small_model(), Cloud(noisy), Options(resolution=48), QUIET)
     assert surface.report.normals == "estimated"
@@ -91,8 +94,8 @@ def test_a_part_that_is_inside_out_turns_over():
     from nidcli.sdf.normals import consistent
 
     cloud = box_cloud(1500)
-    wrong = np.where(cloud.points_N3[:, :1] > 0.2, -1, 1) * cloud.normals_N3
-    agree = np.einsum("nd,nd->n", consistent(cloud.points_N3, wrong), cloud.normals_N3)
+    wrong = np.where(cloud.points_N3[:, :1] > 0.2, -1, 1) * normals_of(cloud)
+    agree = np.einsum("nd,nd->n", consistent(cloud.points_N3, wrong), normals_of(cloud))
     assert (agree > 0).mean() > 0.98
 
 
@@ -113,6 +116,18 @@ def test_many_points_are_thinned_and_told(monkeypatch: pytest.MonkeyPatch):
     assert "5000 points are averaged" in told[0]
 
 
+def test_a_half_that_is_unseen_is_left_open_or_mirrored_where_that_is_asked():
+    cloud = box_cloud(3000)
+    seen = (cloud.points_N3 @ np.array([1.0, 0.3, 0.2])) < 0.4
+    half = Cloud(cloud.points_N3[seen], normals_of(cloud)[seen])
+    left = reconstruct(small_model(), half, Options(resolution=48), QUIET)
+    whole = reconstruct(small_model(), half, Options(resolution=48, complete="mirror"), QUIET)
+    assert left.report.added == 0 and not left.report.watertight
+    assert whole.report.added > 200
+    reach = [float(np.ptp(surface.mesh.vertices_V3[:, 0])) for surface in (left, whole)]
+    assert reach[1] == pytest.approx(1.8, abs=0.1) and reach[0] <= reach[1] + 0.05
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_too_few_points_are_told_in_one_sentence(count: int):
     with pytest.raises(InputError, match="too few"):
@@ -128,7 +143,7 @@ def test_normals_that_are_not_there_cannot_be_asked_for():
 
 def test_the_command_writes_meshes_pictures_and_a_report(nid: Nid, dictionary: Path, tmp_path: Path):
     cloud = sphere_cloud(500)
-    np.savez(tmp_path / "ball.npz", points=cloud.points_N3 * 3 + 7, normals=cloud.normals_N3)
+    np.savez(tmp_path / "ball.npz", points=cloud.points_N3 * 3 + 7, normals=normals_of(cloud))
     arguments = ("sdf-recon", tmp_path / "ball.npz", "--dict", dictionary, "-o", tmp_path / "ball.glb")
     code, out, err = nid(*arguments, "--resolution", 32, "--preview", tmp_path / "p.png", "--json")
     assert code == 0, err
@@ -147,7 +162,7 @@ def test_a_folder_goes_on_and_other_dictionaries_are_refused(nid: Nid, dictionar
     cloud = sphere_cloud(300)
     clouds = tmp_path / "clouds"
     clouds.mkdir()
-    np.savez(clouds / "good.npz", points=cloud.points_N3, normals=cloud.normals_N3)
+    np.savez(clouds / "good.npz", points=cloud.points_N3, normals=normals_of(cloud))
     (clouds / "few.xyz").write_text("0 0 0\n1 0 0\n0 1 0\n")
     (clouds / "bad.ply").write_bytes(b"no ply")
     code, out, _ = nid("sdf-recon", clouds, "--dict", dictionary, "-o", tmp_path / "out", "--format", "obj", "--json")
@@ -158,7 +173,7 @@ def test_a_folder_goes_on_and_other_dictionaries_are_refused(nid: Nid, dictionar
     code, _, err = nid("sdf-recon", clouds / "good.npz", "--dict", "face", "-o", tmp_path / "x.ply")
     assert code == 2 and "kind image" in err
     with pytest.raises(UsageError):
-        check_model(type("M", (), {"spec": type("S", (), {"kind": "ct"})})(), "other")  # type: ignore[arg-type]
+        check_model(type("M", (), {"spec": type("S", (), {"kind": "ct"})})(), "other")
 
 
 def test_eval_of_a_mesh_with_itself_and_with_one_a_little_larger(nid: Nid, tmp_path: Path):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PREVIEW = typer.Option("--preview", metavar="FILE.png", help="A picture of cloud and mesh; for many, a folder.")
 _NOISE = typer.Option("--noise", min=0.0, metavar="SIGMA", help="Of the points, in the cloud's units; else estimated.")
+_COMPLETE = typer.Option("--complete", help="What is unseen: left open, or the mirror image of what is seen.")
 
 
 def command(
@@ -34,11 +35,12 @@ def command(
         typer.Option("--normals", help="Of the file, or estimated; auto takes what the file has."),
     ] = "auto",
     noise: Annotated[float | None, _NOISE] = None,
+    complete: Annotated[Literal["none", "mirror"], _COMPLETE] = "none",
     form: Annotated[Literal["ply", "obj", "stl", "glb"], typer.Option("--format", help="Of the meshes.")] = "ply",
     preview: Annotated[Path | None, _PREVIEW] = None,
 ) -> None:
     """
-    Each cloud (.ply, .xyz, .npz, .pcd, .obj) becomes a mesh in its own frame and units.
+    Each cloud (.ply, .xyz, .npz, .pcd, .obj) becomes a mesh in its own frame.
 
     \b
       nid sdf-recon chair.ply -o chair.glb --preview chair.png
@@ -55,9 +57,9 @@ def command(
     named = Path(files.output or "").suffix.lower()
     suffix = named if named in MESHES and not Path(files.output or "").is_dir() else f".{form}"
     jobs = files.plan(files.inputs(inputs, only=CLOUDS), suffix, dry_run=run.dry_run)
-    if preview is not None and len(jobs) == 1 and preview.suffix.lower() != ".png":
-        raise UsageError(f"--preview {preview} does not end in .png; name a file such as {preview.stem}.png.")
-    device, options = run.start(), Options(resolution=resolution, normals=normals, noise=noise)
+    if preview is not None and (len(jobs) == 1) != (preview.suffix.lower() == ".png"):
+        raise UsageError(f"--preview {preview} should be a .png file for one cloud, and a folder for many; change it.")
+    device, options = run.start(), Options(resolution=resolution, normals=normals, noise=noise, complete=complete)
     artifact = load_model(dictionary, device)
     check_model(artifact.model, artifact.name)
     if run.dry_run:
@@ -67,11 +69,9 @@ def command(
     def compute(loaded: list[tuple[Path, Cloud]]) -> list[Done]:
         done = []
         for path, cloud in loaded:
-            surface = reconstruct(
-                artifact.model, cloud, options, lambda text, path=path: console.note(f"{path}: {text}")
-            )
+            surface = reconstruct(artifact.model, cloud, options, console.note, str(path))
             if preview is not None:
-                write_preview(preview if len(jobs) == 1 else preview / f"{path.stem}.png", surface)
+                write_preview(preview, path.stem, surface)
             done.append(batch.Done(surface.report, partial(write_mesh, mesh=surface.mesh)))
         return done
 

@@ -36,9 +36,8 @@ def read_mesh(path: Path) -> Mesh:
     if path.suffix.lower() not in READ:
         raise InputError(f"{path} is no mesh that can be read; give a {', '.join(sorted(READ))} file.")
     try:
-        mesh = trimesh.load_mesh(path, process=False)
-        if isinstance(mesh, trimesh.Scene):
-            mesh = mesh.to_mesh()
+        scene = trimesh.load_scene(path, process=False)
+        mesh = scene.to_mesh()
         mesh.merge_vertices(merge_tex=True, merge_norm=True)
         vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
     except OSError as error:
@@ -80,6 +79,7 @@ def write_mesh(path: Path, mesh: Mesh) -> None:
             place[:3, 3] = shift
             scene.add_geometry(part, node_name="mesh", transform=place)
             data = part.export(file_type="stl") if suffix == ".stl" else scene.export(file_type="glb")
+            assert isinstance(data, bytes)
             temporary.write_bytes(data)
 
 

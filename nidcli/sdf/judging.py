@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from nidcli.files.meshes import Mesh, read_mesh
@@ -37,4 +37,4 @@ def read(result: Path, reference: Path) -> MeshPair:
 def judge(pair: MeshPair) -> Quality:
     """Chamfer, normal consistency, F-score and IoU of a mesh."""
     found = compare(pair.result_mesh, pair.reference_mesh)
-    return Quality(*(getattr(found, field.name) for field in fields(found)), reference=str(pair.reference))
+    return Quality(found.chamfer, found.normal_consistency, found.fscore, found.iou, str(pair.reference))

@@ -49,8 +49,9 @@ def preview(mesh: Mesh, points_N3: np.ndarray, turn: float = 35.0) -> np.ndarray
     return np.concatenate([left, right], 1).clip(0, 1).astype(np.float32)
 
 
-def write_preview(path: Path, surface: Surface) -> None:
-    """The picture of a surface beside its cloud as a PNG file."""
+def write_preview(place: Path, stem: str, surface: Surface) -> None:
+    """The picture of a surface beside its cloud as a PNG: the file `place`, or STEM.png in that folder."""
+    path = place if place.suffix.lower() == ".png" else place / f"{stem}.png"
     make_folder(path.parent)
     write_image(path, preview(surface.mesh, surface.points_N3))
 

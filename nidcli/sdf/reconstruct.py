@@ -17,7 +17,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from nidcli.errors import InputError, UsageError
 from nidcli.files.clouds import Cloud
@@ -27,7 +26,9 @@ from nidcli.sdf.field import Data, Share, solve_share
 from nidcli.sdf.frame import Frame
 from nidcli.sdf.lattice import BAND_NUMBERS, triangles
 from nidcli.sdf.normals import estimate_normals
-from nidcli.sdf.topology import compacted, component_of_faces, is_closed
+from nidcli.sdf.support import spacing, supported, thinned
+from nidcli.sdf.symmetry import completed
+from nidcli.sdf.topology import component_of_faces, is_closed
 
 MOST_POINTS = 60_000  # points that are looked at; more are averaged in voxels
 SIGHT = 4.0  # points across what a finest cell sees
@@ -36,8 +37,6 @@ LEVELS = 3
 BLUR = 0.01  # of a half cell: what its experts cannot draw
 LEAST = 4  # points that a cell of a finer level must see
 MOST = 128  # points that a cell looks at
-NEAR, FAR = 1.5, 2.2  # spacings from the nearest point: supported up to the first, guessing beyond the second
-SUPPORT = 3  # points that a part is the nearest to, or it is noise
 VALUE_NOISE, SLOPE_NOISE = 0.0015, 0.08  # of clean data: of values in units of the domain, and of slopes
 GUESSED_SLOPE = 0.25  # of estimated normals
 FEWEST = 12  # points of which a surface can be made
@@ -48,20 +47,25 @@ NormalSource = Literal["auto", "file", "estimate"]
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """resolution : lattice steps along the domain, 0 by density; noise : standard deviation of the points in the
-    cloud's units, None to estimate it."""
+    cloud's units, None to estimate it; complete : with "mirror" what is unseen, see `symmetry`."""
 
     resolution: int = 0
     normals: NormalSource = "auto"
+    complete: Literal["none", "mirror"] = "none"
     noise: float | None = None
 
 
 @dataclass(frozen=True)
 class Report:
-    """Keys of an item: counts, what the mesh is, and what was done. centre, scale : of the domain's frame; noise : in
-    the cloud's units; removed : parts that hardly any point supported."""
+    """Keys of an item: counts, what the mesh is, and what was done.
+
+    added : points by symmetry; removed : parts that hardly any point supported; noise : in the cloud's units;
+    centre, scale : of the domain's frame.
+    """
 
     points: int
     used: int
+    added: int
     vertices: int
     faces: int
     watertight: bool
@@ -84,15 +88,23 @@ class Surface:
     report: Report
 
 
-def reconstruct(model: Model, cloud: Cloud, options: Options, tell: Callable[[str], None]) -> Surface:
+def reconstruct(
+    model: Model, cloud: Cloud, options: Options, tell: Callable[[str], None], name: str = "cloud"
+) -> Surface:
     """The surface of a cloud. Raises InputError for a cloud of which there is none, UsageError where normals are asked
     of a file that has none."""
     if options.normals == "file" and cloud.normals_N3 is None:
         raise UsageError("The cloud has no normals; leave --normals file out, and they are estimated.")
     frame = Frame.of(cloud.points_N3)
     points_N3, normals_N3 = thinned(frame.inwards(cloud.points_N3), cloud.normals_N3, MOST_POINTS)
-    if len(points_N3) < len(cloud.points_N3):
-        tell(f"{len(cloud.points_N3)} points are averaged to {len(points_N3)} in voxels.")
+    if len(points_N3) <= MOST_POINTS < len(cloud.points_N3):
+        tell(f"{name}: {len(cloud.points_N3)} points are averaged to {len(points_N3)} in voxels.")
+    elif len(points_N3) < len(cloud.points_N3):
+        tell(
+            f"{name}: {len(cloud.points_N3) - len(points_N3)} of {len(cloud.points_N3)} points are doubles and left out."
+        )
+    if cloud.dropped:
+        tell(f"{name}: {cloud.dropped} rows without numbers are left out.")
     if len(points_N3) < FEWEST:
         raise InputError(f"{len(points_N3)} different points are too few for a surface; give {FEWEST} or more.")
     given = normals_N3 is not None and options.normals != "estimate"
@@ -102,7 +114,11 @@ def reconstruct(model: Model, cloud: Cloud, options: Options, tell: Callable[[st
         estimated = estimate_normals(points_N3, wanted)
         normals_N3, noise = estimated.normals_N3, estimated.noise
     assert normals_N3 is not None
-    gap = spacing(points_N3)
+    gap, seen = spacing(points_N3), len(points_N3)
+    if options.complete == "mirror":
+        points_N3, normals_N3, mirror = completed(points_N3, normals_N3, gap)
+        told = "no mirror plane was found" if mirror is None else f"mirrored across the {'xyz'[mirror.axis]} axis"
+        tell(f"{name}: {len(points_N3) - seen} points are added, {told}.")
     finest = max(4, min(FINEST, 4 * round(1 / (SIGHT * gap))))
     steps = max(2, -(-(options.resolution or default_resolution(finest)) // finest))
     slope = SLOPE_NOISE if given else GUESSED_SLOPE
@@ -115,7 +131,8 @@ def reconstruct(model: Model, cloud: Cloud, options: Options, tell: Callable[[st
     components, _ = component_of_faces(faces_F3, len(vertices_V3))
     report = Report(
         points=len(cloud.points_N3),
-        used=len(points_N3),
+        used=seen,
+        added=len(points_N3) - seen,
         vertices=len(vertices_V3),
         faces=len(faces_F3),
         watertight=is_closed(faces_F3),
@@ -171,70 +188,6 @@ def nearest_level(model: Model, cells: int) -> Level:
 def default_resolution(finest: int) -> int:
     """Lattice steps: a few a cell, more than a sparse cloud can fill are not needed."""
     return min(256, 8 * finest)
-
-
-def spacing(points_N3: np.ndarray) -> float:
-    """Distance between neighbours of points spread evenly over as much surface: from the eighth neighbour's (median),
-    pi r^2 = 8 areas of a point."""
-    near = min(9, len(points_N3))
-    radius = float(np.median(cKDTree(points_N3).query(points_N3, k=near, workers=-1)[0][:, -1]))
-    return max(radius * math.sqrt(math.pi / (near - 1)), 1e-6)
-
-
-def thinned(points_N3: np.ndarray, normals_N3: np.ndarray | None, most: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Equal points made one; and of more than `most` the means in voxels as large as it takes, with their normals.
-
-    A voxel whose normals cancel, such as that of a thin sheet, is split by their directions.
-    """
-    _, first = np.unique(points_N3, axis=0, return_index=True)
-    first.sort()
-    points_N3, normals_N3 = points_N3[first], None if normals_N3 is None else normals_N3[first]
-    side = 2 * math.sqrt(2.0 / most)
-    while len(points_N3) > most:
-        key = np.floor(points_N3 / side).astype(np.int64) + (1 << 19)
-        code = (key[:, 0] << 40) + (key[:, 1] << 20) + key[:, 2]
-        if normals_N3 is not None:  # the main direction, one of six, tells the sides of a sheet apart
-            axis = np.abs(normals_N3).argmax(1)
-            code = code * 6 + 2 * axis + (normals_N3[np.arange(len(axis)), axis] > 0)
-        _, voxel, count = np.unique(code, return_inverse=True, return_counts=True)
-        if len(count) <= most:
-            mean = np.stack([np.bincount(voxel, points_N3[:, d]) for d in range(3)], 1) / count[:, None]
-            if normals_N3 is not None:
-                total = np.stack([np.bincount(voxel, normals_N3[:, d]) for d in range(3)], 1)
-                normals_N3 = total / np.linalg.norm(total, axis=1, keepdims=True).clip(1e-12)
-            return mean, normals_N3
-        side *= 1.15
-    return points_N3, normals_N3
-
-
-def supported(
-    vertices_V3: np.ndarray, faces_F3: np.ndarray, points_N3: np.ndarray, gap: float
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """The surface without what no points support, and how many parts were taken away.
-
-    A patch without points near it closes a gap and stays, unless it reaches further from any point than the gaps
-    between points go: then it is guessing. A part that is the nearest to almost none of the points goes as well.
-    gap : the distance between neighbouring points.
-    """
-    if not len(faces_F3):
-        return vertices_V3, faces_F3, 0
-    distance_V = cKDTree(points_N3).query(vertices_V3, workers=-1)[0]
-    before, _ = component_of_faces(faces_F3, len(vertices_V3))
-    off_F = (distance_V[faces_F3] > NEAR * gap).any(1)
-    patches, patch_X = component_of_faces(faces_F3[off_F], len(vertices_V3))
-    reach = np.zeros(patches)
-    np.maximum.at(reach, patch_X, distance_V[faces_F3[off_F]].max(1))
-    guessed_F = off_F.copy()
-    guessed_F[off_F] = reach[patch_X] > FAR * gap
-    faces_F3 = faces_F3[~guessed_F]
-    if not len(faces_F3):
-        return vertices_V3[:0], faces_F3, before
-    count, part_F = component_of_faces(faces_F3, len(vertices_V3))
-    nearest_N = cKDTree(vertices_V3[faces_F3].mean(1)).query(points_N3, workers=-1)[1]
-    points = np.bincount(part_F[nearest_N], minlength=count)
-    keep = points >= SUPPORT
-    faces_F3 = faces_F3[keep[part_F]]
-    return *compacted(vertices_V3, faces_F3), max(0, before - int(keep.sum()))
 
 
 def _data(model: Model, points_N3: np.ndarray, normals_N3: np.ndarray, noise: float, slope: float) -> Data:

@@ -37,10 +37,12 @@ class Solid:
 
     def distance(self, points_N3: np.ndarray) -> np.ndarray:
         """(N,) signed distances in units of the frame, negative inside."""
+        if len(points_N3) == 1:  # the library takes a single row for something else
+            return self.distance(np.repeat(points_N3, 2, 0))[:1]
         found = _library().signed_distance_to_mesh(
             np.ascontiguousarray(points_N3, np.float32), self.vertices_V3, self.faces_F3
         )
-        return np.atleast_1d(np.asarray(found[0], np.float32))
+        return np.asarray(found[0], np.float32)
 
     def sample(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Points on the surface and their outward normals, (N, 3) each."""

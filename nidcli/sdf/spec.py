@@ -17,7 +17,6 @@ class SurfaceSpec(LearnSpec):
     orientations of a cube."""
 
     reach: float = 1.6  # pieces lie where a point of the surface is within this many half cells of their middle
-    noise: float = 0.02  # of the distances in the common frame that codes of a whole view are solved with
 
     @property
     def learn(self) -> SurfaceSpec:
