@@ -2,7 +2,7 @@ PYTHON ?= python
 DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test format bench face
+.PHONY: help install check test format bench face phantom
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,3 +28,6 @@ bench: ## every benchmark; each prints its claim and a ratio
 
 face: ## learn the bundled dictionary of faces again
 	nid learn-dict --preset face --data $(DATA)/faces -o nidcli/dictionaries/face.nid --overwrite
+
+phantom: ## learn the bundled dictionary of random heads again
+	nid learn-dict --preset phantom --data $(DATA)/ct/phantoms/train.npz -o nidcli/dictionaries/phantom.nid --overwrite
