@@ -2,7 +2,7 @@ PYTHON ?= python
 DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test format bench face chair
+.PHONY: help install check test format bench face chair phantom
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,3 +31,6 @@ face: ## learn the bundled dictionary of faces again
 
 chair: ## learn the bundled dictionary of chairs again
 	$(PYTHON) -m benchmarks.chairs | nid learn-dict --preset chair --files-from - -o nidcli/dictionaries/chair.nid --overwrite
+
+phantom: ## learn the bundled dictionary of random heads again
+	nid learn-dict --preset phantom --data $(DATA)/ct/phantoms/train.npz -o nidcli/dictionaries/phantom.nid --overwrite

@@ -27,6 +27,7 @@ class EncoderSpec:
     depth: int = 4  # halvings
     blocks: int = 1  # residual blocks at each resolution, down and up
     fold: int = 1  # pixels a side that become channels first: the network works at so much less than full resolution
+    sharpen: int = 0  # rounds in which a slice's own edges guide it at last: for classes of flat parts
     augment: bool = False  # learned from pictures that are also turned, shifted and scaled a little, where few exist
 
 

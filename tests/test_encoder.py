@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -38,6 +39,29 @@ def error(net: Encoder, pairs: Callable[[int], tuple[Tensor, Tensor]] = brighter
 def test_untrained_it_answers_with_the_first_estimate_at_any_size(size: tuple[int, int]):
     seen = torch.rand(2, 2, *size)
     assert torch.equal(encoder()(seen), seen[:, :1])
+
+
+@pytest.mark.parametrize("size", [(16, 16), (13, 7)])
+def test_pixels_folded_into_channels_come_back_in_their_places(size: tuple[int, int]):
+    torch.manual_seed(0)
+    net = Encoder(replace(SPEC, fold=2))
+    seen = torch.rand(2, 2, *size)
+    assert torch.equal(net(seen), seen[:, :1])
+    training = EncoderTraining(net, 60, rate=1e-2, average=0.9)
+    list(training.run(brighter))
+    training.finish()
+    assert error(net) < error(encoder()) / 4
+
+
+def test_the_rate_has_fallen_when_the_time_is_gone():
+    net = encoder()
+    training = EncoderTraining(net, 1000, rate=1e-2)
+    steps = training.run(brighter, lambda: min(1.0, training.step / 5))
+    rates = []
+    for _ in range(7):
+        next(steps)
+        rates.append(training.optimizer.param_groups[0]["lr"])
+    assert max(rates) > 1e-4 and rates[-1] == 0
 
 
 def test_it_learns_what_the_estimate_misses():

@@ -13,7 +13,7 @@ from nidcli.commands.groups import ReportOptions, RunOptions
 from nidcli.commands.learn_options import LearnOptions
 from nidcli.errors import OutputError, UsageError
 
-_DATA = typer.Option("--data", help="A folder, a glob, an .npy or .npz stack, .tar shards; may be given repeatedly.")
+_DATA = typer.Option("--data", help="A folder, a glob, a stack, .tar shards, or phantoms:N; may be given repeatedly.")
 _OUTPUT = typer.Option("-o", "--output", metavar="FILE.nid", help="The dictionary.")
 _RUN = typer.Option("--run", metavar="FOLDER", help="For metrics.jsonl and the checkpoint; by default FILE.run.")
 
@@ -40,6 +40,9 @@ def command(
       nid learn-dict --data faces/ -o faces.nid --preset face --time-limit 10m
       nid learn-dict --data faces/ -o moe.nid --method moe --gate cnn
       nid learn-dict --data 'shards/*.tar' -o small.nid --preset small --experts 512 --cells 4
+      nid learn-dict --kind ct --data phantoms:1024 -o heads.nid
+    \b
+    Slices of CT are arrays, 16-bit images, DICOM or NIfTI; their lookup codes are solved for: nid encode slices/.
     """
     start, console = time.perf_counter(), report.console("learn-dict")
     name = ", ".join(data or [str(files_from)])

@@ -41,7 +41,7 @@ _SEED = typer.Option("--seed", rich_help_panel=_WHAT, help="Equal seeds give equ
 class LearnOptions:
     preset: Annotated[str | None, _text("--preset", "NAME", "A named set of values; by default the kind's.")] = None
     config: Annotated[Path | None, _text("--config", "FILE.yaml", "The preset's keys with values that win.")] = None
-    kind: Annotated[str | None, _text("--kind", "image", "Of signals; by default the preset's.")] = None
+    kind: Annotated[str | None, _text("--kind", "image|ct|sdf|video", "Of signals; by default the preset's.")] = None
     method: Annotated[Literal["solve", "moe"] | None, _text("--method", "solve|moe", _METHOD)] = None
     experts: Annotated[int | None, _whole("--experts", "Experts of the (finest) level.", 2)] = None
     top_k: Annotated[int | None, _whole("--top-k", "Coefficients a cell, unless asked otherwise later.")] = None

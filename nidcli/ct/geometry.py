@@ -103,8 +103,8 @@ class Geometry:
         length = torch.full_like(s + t, step)
         if self.convention == "skimage":
             # t is the row of the turned picture, counted downwards; a padded picture has its middle elsewhere
-            middle = self.size // 2
-            return cos * s + sin * t + middle, cos * t - sin * s + middle, length
+            pivot = self.size // 2
+            return cos * s + sin * t + pivot, cos * t - sin * s + pivot, length
         middle = (self.size - 1) / 2
         if self.fan is not None:
             length = length * (1 + (s / self.fan).square()).sqrt()

@@ -23,7 +23,7 @@ from nidcli.operators import PixelRadon
 from nidcli.problem import Design, Problem
 from nidcli.solvers import Map
 
-COARSE = 256  # pixels a side, at the most, on which the coarsest experts are measured
+COARSE = 128  # pixels a side, at the most, on which the coarsest experts are measured
 UNSEEN = 0.06  # of the root-mean-square ray: what the coarsest level cannot hold counts as noise
 
 
