@@ -167,7 +167,7 @@ def plain() -> dict:
 def test_a_dictionary_is_learned_from_phantoms(tmp_path: Path):
     spec = adjusted(from_plain(Preset, {**plain(), "encoder_batch": 2}, "tiny", UsageError), Changes(seed=4))
     slices = open_data(["phantoms:12"], spec, recursive=False, files_from=None, warn=print)
-    run = learner(spec.learn, slices, "cpu", None)
+    run = learner(spec, slices, "cpu", None)
     assert [progress.stage for progress in run.run()].count("encoder") == 3
     learned = save(tmp_path / "tiny.nid", run, spec, "nid learn-dict", slices.digest)
     loaded = load_model(tmp_path / "tiny.nid")

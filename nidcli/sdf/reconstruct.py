@@ -100,9 +100,8 @@ def reconstruct(
     if len(points_N3) <= MOST_POINTS < len(cloud.points_N3):
         tell(f"{name}: {len(cloud.points_N3)} points are averaged to {len(points_N3)} in voxels.")
     elif len(points_N3) < len(cloud.points_N3):
-        tell(
-            f"{name}: {len(cloud.points_N3) - len(points_N3)} of {len(cloud.points_N3)} points are doubles and left out."
-        )
+        doubles = len(cloud.points_N3) - len(points_N3)
+        tell(f"{name}: {doubles} of {len(cloud.points_N3)} points are doubles and left out.")
     if cloud.dropped:
         tell(f"{name}: {cloud.dropped} rows without numbers are left out.")
     if len(points_N3) < FEWEST:
