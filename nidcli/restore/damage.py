@@ -23,6 +23,7 @@ from nidcli.restore.whole import FINE, WholeImage, whole_of
 FINER = 1.2  # times the pixels of the frame: from here on the photo is judged at its own
 MAYBE, VISIBLE = 0.2, 0.25  # a pixel that may be damaged; by how much it must differ if it is unlikely to be
 GRAINY, STANDS_OUT = 0.01, 0.25  # share of damage; difference from the median around
+REACH, ALIKE, SLIGHT = 8, 0.05, 0.2  # pixels that paint goes on; how alike its colour; how much it differs
 ROUNDS, MOST = 2, 0.7  # of checking; share of suspects beyond which there is nothing to check them by
 SURROUNDED = 7  # of the eight neighbours
 
@@ -59,10 +60,24 @@ def checked(model: Model, photo_HWC: Tensor, likely_HW: Tensor, frame: Frame) ->
     for _ in range(ROUNDS):
         if not bool(maybe.any()) or float(maybe.float().mean()) > MOST:
             return closed(likely_HW > LIKELY)
-        differs = (photo_HWC - fill(model, photo_HWC, ~maybe, frame)).abs().amax(2)
+        hidden = spread(photo_HWC, maybe)
+        differs = (photo_HWC - fill(model, photo_HWC, ~hidden, frame)).abs().amax(2)
         found = maybe & (differs > VISIBLE * (1 - likely_HW))
-        maybe = closed(found)
+        grown = spread(photo_HWC, found) & hidden & ~found & (differs > SLIGHT)
+        maybe = closed(found | grown)
     return maybe
+
+
+def spread(photo_HWC: Tensor, damaged_HW: Tensor) -> Tensor:
+    """(H, W) bool: with what adjoins damage and has its colour, again and again: paint goes on where it was found."""
+    kernel = torch.ones(photo_HWC.shape[2] + 1, 1, 3, 3).to(photo_HWC)
+    image = photo_HWC.permute(2, 0, 1)
+    for _ in range(REACH):
+        mask = damaged_HW.to(photo_HWC)[None]
+        sums = nn.functional.conv2d(torch.cat([image * mask, mask])[None], kernel, padding=1, groups=len(kernel))[0]
+        alike = (image - sums[:-1] / sums[-1:].clamp_min(1)).abs().amax(0) < ALIKE
+        damaged_HW = damaged_HW | (alike & (sums[-1] > 0))
+    return damaged_HW
 
 
 def padded(seen: Suspicion) -> Suspicion:
