@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from faces import SIDE, face_model, faces
 
-from nidcli.restore.align import align, candidates
+from nidcli.restore.align import align, sought
 from nidcli.restore.frame import Frame, back
 from nidcli.restore.trust import judge
+from nidcli.restore.whole import WholeImage, whole_of
 
 
 def placed(width: int, height: int, frame: Frame) -> torch.Tensor:
@@ -29,10 +30,11 @@ def test_a_face_is_found_where_it_is():
     assert abs(found.angle - truth.angle) < 0.12
 
 
-def test_candidates_lie_within_the_photo():
-    for frame in candidates(60, 40):
-        assert frame.half - 1e-6 <= frame.x <= 60 - frame.half + 1e-6
-        assert frame.half - 1e-6 <= frame.y <= 40 - frame.half + 1e-6
+def test_the_mean_face_is_sought_at_every_size():
+    found = sought(WholeImage.of(whole_of(face_model())), placed(90, 64, Frame(52, 31, 20, 0.1)))
+    sizes = [frame.half for _, frame in found]
+    assert sizes[0] == 32 and sizes == sorted(sizes, reverse=True)
+    assert all(-1 <= alike <= 1 + 1e-5 for alike, _ in found)
 
 
 def test_the_dictionary_fits_its_own_faces_and_nothing_else():

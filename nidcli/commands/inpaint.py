@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from nidcli.commands.groups import FileOptions, ReportOptions, RunOptions
 from nidcli.commands.options import Dictionary, Inputs
+from nidcli.commands.restore_options import Align, DamageMap, FromAlpha, Invert, Mask, Uncertainty
 
 if TYPE_CHECKING:
     from nidcli.batch import Done
@@ -23,18 +21,12 @@ def command(
     report: ReportOptions,
     inputs: Inputs = None,
     dictionary: Dictionary = "face",
-    mask: Annotated[
-        Path | None, typer.Option("--mask", metavar="FILE|FOLDER", help="White = fill; one for all, or by stem.")
-    ] = None,
-    invert: Annotated[bool, typer.Option("--invert-mask", help="Black = fill.")] = False,
-    alpha: Annotated[bool, typer.Option("--mask-from-alpha", help="Transparent = fill.")] = False,
-    damage: Annotated[
-        Path | None, typer.Option("--damage-map", metavar="FOLDER", help="Write what was replaced, 0 or 255.")
-    ] = None,
-    unsure: Annotated[
-        Path | None, typer.Option("--uncertainty", metavar="FOLDER", help="Write 16-bit standard deviations.")
-    ] = None,
-    align: Annotated[bool, typer.Option("--align", help="Find the face and work in its frame.")] = False,
+    mask: Mask = None,
+    invert: Invert = False,
+    alpha: FromAlpha = False,
+    damage: DamageMap = None,
+    unsure: Uncertainty = None,
+    align: Align = False,
 ) -> None:
     """
     Without a mask the damage is found, and only what is found is replaced.

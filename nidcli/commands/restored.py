@@ -61,7 +61,7 @@ def beside(job: Job, folder: Path | None, overwrite: bool) -> Path | None:
 
 
 def one_mask(mask: Path | None, from_alpha: bool, invert: bool) -> None:
-    """Raises UsageError where the flags do not agree."""
+    """UsageError where the flags do not agree."""
     if mask is not None and from_alpha:
         raise UsageError("--mask and --mask-from-alpha contradict each other; give one of them.")
     if invert and mask is None and not from_alpha:

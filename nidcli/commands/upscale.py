@@ -9,6 +9,7 @@ import typer
 
 from nidcli.commands.groups import FileOptions, ReportOptions, RunOptions
 from nidcli.commands.options import Dictionary, Inputs
+from nidcli.commands.restore_options import Align
 
 if TYPE_CHECKING:
     from nidcli.batch import Done
@@ -23,7 +24,7 @@ def command(
     inputs: Inputs = None,
     dictionary: Dictionary = "face",
     scale: Annotated[Literal["2", "4", "8"], typer.Option("--scale", help="Times the size of the photo.")] = "4",
-    align: Annotated[bool, typer.Option("--align", help="Find the face and work in its frame.")] = False,
+    align: Align = False,
 ) -> None:
     """
     Averaged down again, the large photo is the small one.

@@ -3,30 +3,29 @@
 A frame is scored by how little of its own contrast the class leaves unexplained: the part of the photo in it, brought
 to the usual mean and contrast, has a distance from the class (what is left over, and how unusual its code is: a
 Gaussian energy), and that is taken as a share of its energy, so that a plain wall does not pass for a face.
-Frames of many sizes, places and turns are scored at a low resolution, the best are improved step by step at a higher
-one (a pattern search, Hooke & Jeeves 1961). Nothing but the dictionary is needed.
+The mean photo of the class, turned a little either way, is compared with the photo shrunk to many sizes, at every place
+at once (normalised correlation, Lewis 1995). The best places are improved step by step by the score above (a pattern
+search, Hooke & Jeeves 1961). Nothing but the dictionary is needed.
 
 Letters: F frames, n samples a side at the resolution at hand, C channels, R leading experts.
 """
 
 from __future__ import annotations
 
-import math
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nidcli.model import Model
 from nidcli.restore.fill import harmonic
 from nidcli.restore.frame import Frame, cut
 from nidcli.restore.whole import WholeImage, area, whole_of
 
-SIDES = (16, 32)  # samples a side where frames are sought, and where the best are improved
-PIXELS = (96, 256)  # of the photo's shorter side, at most, for these
-SCALE, SMALLEST = 0.84, 0.2  # from one size to the next; the smallest half side, of the photo's shorter side
-STRIDE = 0.25  # of a half side, between two places
-TURNS = (-0.26, 0.0, 0.26)  # radians
-BEST, ROUNDS = 10, 14
+SOUGHT, IMPROVED = 16, 32  # samples a side where frames are sought, and where the best are improved
+PIXELS = 256  # of the photo's shorter side, at most, for the latter
+SCALE, SMALLEST = 0.88, 0.16  # from one size to the next; the smallest, of the photo's shorter side
+TURNS = (-0.24, 0.0, 0.24)  # radians
+BEST, ROUNDS = 6, 12
+ALIKE = 0.85  # of the best correlation: what is less alike is not considered
 FAINT = 0.7  # of the usual contrast: a part with less, such as a wall, is not brought to it
 LEADING = 64  # experts that take part: the rest is detail
 
@@ -34,36 +33,45 @@ LEADING = 64  # experts that take part: the rest is detail
 @torch.no_grad()
 def align(model: Model, photo_HWC: Tensor, known_HW: Tensor) -> Frame:
     """The frame that fits best; holes are bridged smoothly first."""
-    height, width, _ = photo_HWC.shape
     if not bool(known_HW.all()):
         photo_HWC = harmonic(photo_HWC[None], known_HW[None])[0]
     whole = WholeImage.of(whole_of(model))
-    coarse, fine = (_Score(whole, photo_HWC, side, most) for side, most in zip(SIDES, PIXELS, strict=True))
-    frames = candidates(width, height)
-    score = torch.cat([coarse(frames[i : i + 256]) for i in range(0, len(frames), 256)])
-    best = [frames[int(i)] for i in score.argsort()[:BEST]]
-    found = [_improved(fine, frame) for frame in best]
-    return min(found, key=lambda pair: pair[0])[1]
+    score = _Score(whole, photo_HWC, IMPROVED, PIXELS)
+    found = sorted(sought(whole, photo_HWC), key=lambda pair: -pair[0])
+    likely = [frame for alike, frame in found[:BEST] if alike >= ALIKE * found[0][0]]
+    return min((_improved(score, frame) for frame in likely), key=lambda pair: pair[0])[1]
 
 
-def candidates(width: int, height: int) -> list[Frame]:
-    """Frames of many sizes, places and turns, all within the photo but for a margin."""
-    frames = [Frame.middle(width, height)]
-    half = min(width, height) / 2
+def sought(whole: WholeImage, photo_HWC: Tensor) -> list[tuple[float, Frame]]:
+    """The best frame of each size, with its correlation with the mean photo: 1 is alike."""
+    height, width, _ = photo_HWC.shape
+    kernels_TCnn = _turned_means(whole)
+    photo, found, half = photo_HWC.permute(2, 0, 1)[None], [], min(width, height) / 2
     while half >= SMALLEST * min(width, height) / 2:
-        step = STRIDE * half
-        for turn in TURNS:
-            for y in _places(half, height, step):
-                for x in _places(half, width, step):
-                    frames.append(Frame(x, y, half, turn))
+        w, h = (max(SOUGHT, round(n * SOUGHT / (2 * half))) for n in (width, height))
+        small = area(photo, w, h)
+        ones = torch.ones_like(kernels_TCnn[:1])
+        count = ones.numel()
+        energy = nn.functional.conv2d(small.square(), ones) - nn.functional.conv2d(small, ones).square() / count
+        least = FAINT**2 * float(whole.averaged(whole.mean_M[None], SOUGHT, SOUGHT).var()) * count
+        alike = (nn.functional.conv2d(small, kernels_TCnn) / energy.clamp_min(least).sqrt())[0]
+        place = int(alike.argmax())
+        turn, rest = divmod(place, alike[0].numel())
+        row, column = divmod(rest, alike.shape[2])
+        x, y = (column + SOUGHT / 2) * width / w, (row + SOUGHT / 2) * height / h
+        found.append((float(alike.flatten()[place]), Frame(x, y, half, TURNS[turn])))
         half *= SCALE
-    return frames
+    return found
 
 
-def _places(half: float, length: int, step: float) -> list[float]:
-    room = length - 2 * half
-    count = max(1, math.ceil(room / step) + 1)
-    return [half + room * (i / (count - 1) if count > 1 else 0.5) for i in range(count)]
+def _turned_means(whole: WholeImage) -> Tensor:
+    """(T, C, n, n): the mean photo as it appears turned, without its own mean, of unit norm."""
+    mean = whole.draw(whole.mean_K[:, None], SOUGHT * 2)
+    everywhere = torch.ones(mean.shape[:3], dtype=torch.bool, device=mean.device)
+    turned = [cut(Frame(SOUGHT, SOUGHT, SOUGHT, -turn), mean, everywhere, SOUGHT)[0] for turn in TURNS]
+    kernels = torch.cat(turned).permute(0, 3, 1, 2)
+    kernels = kernels - kernels.mean((1, 2, 3), keepdim=True)
+    return kernels / kernels.flatten(1).norm(dim=1)[:, None, None, None]
 
 
 class _Score:

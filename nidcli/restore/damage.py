@@ -1,8 +1,9 @@
 """The damaged pixels of a photo, found: suspicion in the frame of the class, then at the photo's own pixels.
 
 The detector says how likely each pixel of the frame is damaged (suspicion.py). A photo whose pixels are finer is judged
-once more at its own, starting from that answer: grains and thin lines are lost in the frame. Holes of a single pixel
-within damage are closed, since what surrounds them is not believed either.
+once more at its own, starting from that answer: grains and thin lines are lost in the frame. All that may be damaged
+is then hidden and filled, and a pixel counts as damaged that differs from its fill, the less likely the more. Holes of
+a single pixel within damage are closed, since what surrounds them is not believed either.
 
 Letters: H, W pixels of the photo, n pixels a side of the frame, C channels.
 """
@@ -14,12 +15,17 @@ from torch import Tensor, nn
 
 from nidcli.model import Model
 from nidcli.restore.frame import Frame, back, cut, within
+from nidcli.restore.masked import fill
 from nidcli.restore.robust import Robust
-from nidcli.restore.suspicion import LIKELY, Suspicion, damage_of, suspect
+from nidcli.restore.suspicion import LIKELY, Suspicion, damage_of, lonely, suspect
 from nidcli.restore.whole import FINE, WholeImage, whole_of
 
 FINER = 1.2  # times the pixels of the frame: from here on the photo is judged at its own
-SURROUNDED = 6  # of the eight neighbours
+MAYBE, VISIBLE = 0.2, 0.25  # a pixel that may be damaged; by how much it must differ if it is unlikely to be
+GRAINY, STANDS_OUT = 0.01, 0.25  # share of damage; difference from the median around
+REACH, ALIKE, SLIGHT = 8, 0.05, 0.2  # pixels that paint goes on; how alike its colour; how much it differs
+ROUNDS, MOST = 2, 0.7  # of checking; share of suspects beyond which there is nothing to check them by
+SURROUNDED = 7  # of the eight neighbours
 
 
 @torch.no_grad()
@@ -43,7 +49,35 @@ def find(model: Model, photo_HWC: Tensor, frame: Frame) -> tuple[Tensor, Robust]
             left = (photo_HWC[None] - drawn) * say[..., None]
             own = damage_of(model.detector, padded(Suspicion(likely, photo_HWC[None], left)))[:, :height, :width]
             likely = torch.maximum(own, torch.where(likely > 0.8, likely, 0))
-    return closed(likely[0] > LIKELY), fit
+    return checked(model, photo_HWC, likely[0], frame), fit
+
+
+def checked(model: Model, photo_HWC: Tensor, likely_HW: Tensor, frame: Frame) -> Tensor:
+    """(H, W) bool: of what may be damaged, what differs from what it would be filled with."""
+    maybe = likely_HW > MAYBE
+    if float((likely_HW > LIKELY).float().mean()) > GRAINY:  # then single pixels that stand out are suspects, too
+        maybe = maybe | (lonely(photo_HWC[None])[0, ..., 0] > STANDS_OUT)
+    for _ in range(ROUNDS):
+        if not bool(maybe.any()) or float(maybe.float().mean()) > MOST:
+            return closed(likely_HW > LIKELY)
+        hidden = spread(photo_HWC, maybe)
+        differs = (photo_HWC - fill(model, photo_HWC, ~hidden, frame)).abs().amax(2)
+        found = maybe & (differs > VISIBLE * (1 - likely_HW))
+        grown = spread(photo_HWC, found) & hidden & ~found & (differs > SLIGHT)
+        maybe = closed(found | grown)
+    return maybe
+
+
+def spread(photo_HWC: Tensor, damaged_HW: Tensor) -> Tensor:
+    """(H, W) bool: with what adjoins damage and has its colour, again and again: paint goes on where it was found."""
+    kernel = torch.ones(photo_HWC.shape[2] + 1, 1, 3, 3).to(photo_HWC)
+    image = photo_HWC.permute(2, 0, 1)
+    for _ in range(REACH):
+        mask = damaged_HW.to(photo_HWC)[None]
+        sums = nn.functional.conv2d(torch.cat([image * mask, mask])[None], kernel, padding=1, groups=len(kernel))[0]
+        alike = (image - sums[:-1] / sums[-1:].clamp_min(1)).abs().amax(0) < ALIKE
+        damaged_HW = damaged_HW | (alike & (sums[-1] > 0))
+    return damaged_HW
 
 
 def padded(seen: Suspicion) -> Suspicion:
