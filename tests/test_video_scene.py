@@ -16,6 +16,7 @@ from nidcli.grid import image_coords
 from nidcli.model import Model, ModelSpec
 from nidcli.video.scene import (
     LAST,
+    change2,
     check_scene,
     codes,
     empty,
@@ -74,10 +75,10 @@ def test_light_is_followed_and_a_fifth_of_the_frame_in_front_is_not(model: Model
 def test_the_rank_counts_what_changes(model: Model):
     mean_K = model.level(0).prior_mean_BK[0]
     still = empty(model.level(0), 4)
-    assert rank(still, mean_K) == 1
+    assert rank(change2(still, mean_K), 4) == 1
     moved = still.value_SJ.clone()
     moved[:, 3] += 0.01
-    assert rank(type(still)(still.index_SJ, moved, still.constant_SC), mean_K) == 2
+    assert rank(change2(type(still)(still.index_SJ, moved, still.constant_SC), mean_K), 4) == 2
 
 
 def test_a_flat_picture_leaves_dependent_experts_silent():

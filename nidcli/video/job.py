@@ -20,7 +20,7 @@ from nidcli.files.video import Clip, Frame
 from nidcli.model import Model
 from nidcli.video.events import Event, EventLog
 from nidcli.video.masks import Detector
-from nidcli.video.scene import codes, picture, rank, render
+from nidcli.video.scene import change2, codes, picture, rank, render
 from nidcli.video.sinks import sinks
 from nidcli.video.threshold import auto_threshold, grey_levels, scene_precision
 from nidcli.video.windows import Window, windows
@@ -84,13 +84,13 @@ def decompose(
     start = time.perf_counter()
     finder = _Finder(clip, settings, device)
     size = max(1, min(BATCH, BATCH_PIXELS // (clip.width * clip.height)))
-    log, shares, numbers, most = EventLog(), list[float](), list[int](), 1
+    log, shares, numbers, changes_K = EventLog(), list[float](), list[int](), torch.zeros(1, dtype=torch.float64)
     work = None
     with sinks(folder, clip) as out, ThreadPoolExecutor(1, thread_name_prefix="nid-finder") as pool:
         depth = max(2, min(AHEAD, AHEAD_BYTES // (3 * clip.width * clip.height)))
         batches = scheduled(ahead(clip.frames(), depth), windows(clip, device, known), size)
         for work in one_behind(finder.separate(window, batch, pool) for window, batch in batches):
-            most = max(most, work.rank)
+            changes_K = changes_K + work.change2_K
             for frame, background_HWC, mask_HW in zip(
                 work.batch, work.background_THWC, work.masks.result(), strict=True
             ):
@@ -111,7 +111,7 @@ def decompose(
         fps=clip.fps,
         speed=len(shares) / (time.perf_counter() - start),
         threshold=finder.threshold or 0.0,
-        rank=most,
+        rank=rank(changes_K, len(shares)),
         moving=float(np.mean(shares)),
         events=log.events,
     )
@@ -120,12 +120,12 @@ def decompose(
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """A batch under way. background : uint8; masks : (T, H, W) bool, to come; rank : of the backgrounds."""
+    """A batch under way. background : uint8; masks : (T, H, W) bool, to come; change2 : of `scene`."""
 
     batch: list[Frame]
     background_THWC: np.ndarray
     masks: Future[np.ndarray]
-    rank: int
+    change2_K: Tensor
     model: Model
 
 
@@ -148,7 +148,7 @@ class _Finder:
         background_THWC = render(model, code, self.clip.width, self.clip.height)
         masks = pool.submit(detector.masks, frames_THWC, background_THWC)
         stored = (background_THWC * 255 + 0.5).clamp_(0, 255).to(torch.uint8).cpu().numpy()
-        return _Work(batch, stored, masks, rank(code, model.level(0).prior_mean_BK[0]), model)
+        return _Work(batch, stored, masks, change2(code, model.level(0).prior_mean_BK[0]), model)
 
     def _prepared(self, window: Window) -> Detector:
         if self._detector is None or window is not self._window:

@@ -30,7 +30,7 @@ from nidcli.problem import DenseDesign, Problem
 from nidcli.solvers import Irls
 
 COSINES = 10  # of each kind: all i + j <= 3
-FIRST, RATE, LAST = 0.01, 0.5, 2.0  # of the penalty, for a data term that is the mean over measurements
+FIRST, RATE, LAST = 0.01, 0.5, 10.0  # of the penalty, for a data term that is the mean over measurements
 MEASURED = 1024  # points at which a frame is compared with the experts
 MEASURED_BYTES = 128 << 20  # of experts that are measured on a whole frame
 ROUNDS, TRIM = 5, 3.5  # of the l1 solver: see solvers/irls.py
@@ -196,10 +196,14 @@ def render_rows(model: Model, code: SparseCode, width: int, height: int, rows: t
     return field_TNC.reshape(len(code), rows[1] - rows[0], width, -1)
 
 
-def rank(code: SparseCode, mean_K: Tensor, least: float = 0.5 / 255) -> int:
-    """How many experts carry the background: those whose code differs by half a grey level or more, root mean square.
+def change2(code: SparseCode, mean_K: Tensor) -> Tensor:
+    """(K,) float64: how far the codes of some frames are from that of the empty scene, sums of squares."""
+    return (code.dense(len(mean_K)).T - mean_K).double().square().sum(0).cpu()
 
-    The picture itself counts always; its code is compared with that of the empty scene, as all the others.
+
+def rank(change2_K: Tensor, frames: int, least: float = 0.5 / 255) -> int:
+    """How many experts carry the background of a clip, from the sum of `change2` over its frames.
+
+    The picture itself, and those that differ from the empty scene by half a grey level or more, root mean square.
     """
-    change_K = (code.value_SJ - mean_K).square().mean(0).sqrt()
-    return 1 + int((change_K[1:] >= least).sum())
+    return 1 + int(((change2_K[1:] / frames).sqrt() >= least).sum())
