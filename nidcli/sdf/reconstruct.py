@@ -100,9 +100,7 @@ def reconstruct(
     if len(points_N3) <= MOST_POINTS < len(cloud.points_N3):
         tell(f"{name}: {len(cloud.points_N3)} points are averaged to {len(points_N3)} in voxels.")
     elif len(points_N3) < len(cloud.points_N3):
-        tell(
-            f"{name}: {len(cloud.points_N3) - len(points_N3)} of {len(cloud.points_N3)} points are doubles and left out."
-        )
+        tell(f"{name}: {len(cloud.points_N3) - len(points_N3)} points are doubles and left out.")
     if cloud.dropped:
         tell(f"{name}: {cloud.dropped} rows without numbers are left out.")
     if len(points_N3) < FEWEST:
@@ -116,9 +114,9 @@ def reconstruct(
     assert normals_N3 is not None
     gap, seen = spacing(points_N3), len(points_N3)
     if options.complete == "mirror":
-        points_N3, normals_N3, mirror = completed(points_N3, normals_N3, gap)
-        told = "no mirror plane was found" if mirror is None else f"mirrored across the {'xyz'[mirror.axis]} axis"
-        tell(f"{name}: {len(points_N3) - seen} points are added, {told}.")
+        points_N3, normals_N3, mirrors = completed(points_N3, normals_N3, gap)
+        planes = " and ".join("xyz"[mirror.axis] for mirror in mirrors) or "no axis: none is a mirror"
+        tell(f"{name}: {len(points_N3) - seen} points are added, mirrored along {planes}.")
     finest = max(4, min(FINEST, 4 * round(1 / (SIGHT * gap))))
     steps = max(2, -(-(options.resolution or default_resolution(finest)) // finest))
     slope = SLOPE_NOISE if given else GUESSED_SLOPE
