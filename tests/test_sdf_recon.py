@@ -168,7 +168,10 @@ def test_a_folder_goes_on_and_other_dictionaries_are_refused(nid: Nid, dictionar
     code, out, _ = nid("sdf-recon", clouds, "--dict", dictionary, "-o", tmp_path / "out", "--format", "obj", "--json")
     items = {Path(item["input"]).name: item for item in json.loads(out)["items"]}
     assert code == 3
-    assert "too few" in items["few.xyz"]["error"] and "not a PLY" in items["bad.ply"]["error"]
+    assert (
+        "few.xyz has 3 different points, too few" in items["few.xyz"]["error"]
+        and "not a PLY" in items["bad.ply"]["error"]
+    )
     assert (tmp_path / "out" / "good.obj").is_file()
     code, _, err = nid("sdf-recon", clouds / "good.npz", "--dict", "face", "-o", tmp_path / "x.ply")
     assert code == 2 and "kind image" in err

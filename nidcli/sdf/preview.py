@@ -73,10 +73,11 @@ def _drawn(
     side = SIDE * OVER
     seen = (points_N3 - frame[0]) @ axes_33.T / frame[1]
     order = np.argsort(seen[:, 2], kind="stable")  # the nearest is written last
-    canvas = np.full((side, side, 3), BACK)
-    x = ((seen[order, 0] + 1) / 2 * (side - 1)).round().astype(np.int64)
-    y = ((1 - seen[order, 1]) / 2 * (side - 1)).round().astype(np.int64)
-    for dy in range(dot):
-        for dx in range(dot):
-            canvas[(y + dy).clip(0, side - 1), (x + dx).clip(0, side - 1)] = colour_N3[order]
+    x = ((seen[order, 0] + 1) / 2 * (side - 1)).round().astype(np.int32)
+    y = ((1 - seen[order, 1]) / 2 * (side - 1)).round().astype(np.int32)
+    dy, dx = (d.reshape(-1).astype(np.int32) for d in np.indices((dot, dot)))
+    pixel_NX = (y[:, None] + dy).clip(0, side - 1) * side + (x[:, None] + dx).clip(0, side - 1)
+    owner = np.full(side * side, -1, np.int32)
+    owner[pixel_NX.reshape(-1)] = np.repeat(np.arange(len(order), dtype=np.int32), dot * dot)
+    canvas = np.where(owner[:, None] >= 0, colour_N3[order[owner]], BACK)
     return canvas.reshape(SIDE, OVER, SIDE, OVER, 3).mean((1, 3))

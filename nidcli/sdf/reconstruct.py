@@ -94,7 +94,7 @@ def reconstruct(
     """The surface of a cloud. Raises InputError for a cloud of which there is none, UsageError where normals are asked
     of a file that has none."""
     if options.normals == "file" and cloud.normals_N3 is None:
-        raise UsageError("The cloud has no normals; leave --normals file out, and they are estimated.")
+        raise UsageError(f"{name} has no normals; leave --normals file out, and they are estimated.")
     frame = Frame.of(cloud.points_N3)
     points_N3, normals_N3 = thinned(frame.inwards(cloud.points_N3), cloud.normals_N3, MOST_POINTS)
     if len(points_N3) <= MOST_POINTS < len(cloud.points_N3):
@@ -104,7 +104,7 @@ def reconstruct(
     if cloud.dropped:
         tell(f"{name}: {cloud.dropped} rows without numbers are left out.")
     if len(points_N3) < FEWEST:
-        raise InputError(f"{len(points_N3)} different points are too few for a surface; give {FEWEST} or more.")
+        raise InputError(f"{name} has {len(points_N3)} different points, too few for a surface; give {FEWEST} or more.")
     given = normals_N3 is not None and options.normals != "estimate"
     wanted = None if options.noise is None else options.noise * frame.scale
     noise = 0.0 if wanted is None else wanted
@@ -125,7 +125,9 @@ def reconstruct(
     vertices_V3, faces_F3 = triangles(shares, steps)
     vertices_V3, faces_F3, removed = supported(vertices_V3, faces_F3, points_N3, gap)
     if not len(faces_F3):
-        raise InputError("No surface runs through these points; check their normals, or give --normals estimate.")
+        raise InputError(
+            f"No surface runs through the points of {name}; check its normals, or give --normals estimate."
+        )
     components, _ = component_of_faces(faces_F3, len(vertices_V3))
     report = Report(
         points=len(cloud.points_N3),
