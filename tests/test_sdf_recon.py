@@ -118,12 +118,12 @@ def test_many_points_are_thinned_and_told(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_half_that_is_unseen_is_left_open_or_mirrored_where_that_is_asked():
     cloud = box_cloud(3000)
-    seen = (cloud.points_N3 @ np.array([1.0, 0.3, 0.2])) < 0.4
+    seen = (cloud.points_N3 @ np.array([1.0, 0.3, 0.2])) < 0.55
     half = Cloud(cloud.points_N3[seen], normals_of(cloud)[seen])
     left = reconstruct(small_model(), half, Options(resolution=48), QUIET)
     whole = reconstruct(small_model(), half, Options(resolution=48, complete="mirror"), QUIET)
     assert left.report.added == 0 and not left.report.watertight
-    assert whole.report.added > 200
+    assert whole.report.added > 100
     reach = [float(np.ptp(surface.mesh.vertices_V3[:, 0])) for surface in (left, whole)]
     assert reach[1] == pytest.approx(1.8, abs=0.1) and reach[0] <= reach[1] + 0.05
 
@@ -168,7 +168,10 @@ def test_a_folder_goes_on_and_other_dictionaries_are_refused(nid: Nid, dictionar
     code, out, _ = nid("sdf-recon", clouds, "--dict", dictionary, "-o", tmp_path / "out", "--format", "obj", "--json")
     items = {Path(item["input"]).name: item for item in json.loads(out)["items"]}
     assert code == 3
-    assert "too few" in items["few.xyz"]["error"] and "not a PLY" in items["bad.ply"]["error"]
+    assert (
+        "few.xyz has 3 different points, too few" in items["few.xyz"]["error"]
+        and "not a PLY" in items["bad.ply"]["error"]
+    )
     assert (tmp_path / "out" / "good.obj").is_file()
     code, _, err = nid("sdf-recon", clouds / "good.npz", "--dict", "face", "-o", tmp_path / "x.ply")
     assert code == 2 and "kind image" in err

@@ -36,12 +36,12 @@ def preview(mesh: Mesh, points_N3: np.ndarray, turn: float = 35.0) -> np.ndarray
     rng = np.random.default_rng(0)
     a, b, c = mesh.vertices_V3[mesh.faces_F3].transpose(1, 0, 2)
     area = float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum()) / 2 / frame[1] ** 2
-    count = int(np.clip(2 * area * (SIDE * OVER / 2) ** 2, 1000, 6e6))  # two points a pixel, each four pixels large
+    count = int(np.clip(0.7 * area * (SIDE * OVER / 2) ** 2, 1000, 4e6))  # points a pixel, each nine pixels large
     surface_N3, normal_N3 = sample_surface(mesh, count, rng)
     facing_N = normal_N3 @ axes_33[2]
     light_N = np.abs(normal_N3 @ (_LIGHT / np.linalg.norm(_LIGHT)))
     colour_N3 = np.where(facing_N[:, None] > 0, _SURFACE, _INSIDE) * (0.45 + 0.65 * light_N[:, None])
-    right = _drawn(surface_N3, colour_N3, axes_33, frame, dot=2)
+    right = _drawn(surface_N3, colour_N3, axes_33, frame, dot=3)
     shown = points_N3 if len(points_N3) <= 50_000 else points_N3[rng.permutation(len(points_N3))[:50_000]]
     depth_N = (shown - middle_3) @ axes_33[2] / extent
     near_N3 = _POINT + (0.55 * (0.5 - 0.5 * depth_N.clip(-1, 1)))[:, None]
@@ -73,10 +73,11 @@ def _drawn(
     side = SIDE * OVER
     seen = (points_N3 - frame[0]) @ axes_33.T / frame[1]
     order = np.argsort(seen[:, 2], kind="stable")  # the nearest is written last
-    canvas = np.full((side, side, 3), BACK)
-    x = ((seen[order, 0] + 1) / 2 * (side - 1)).round().astype(np.int64)
-    y = ((1 - seen[order, 1]) / 2 * (side - 1)).round().astype(np.int64)
-    for dy in range(dot):
-        for dx in range(dot):
-            canvas[(y + dy).clip(0, side - 1), (x + dx).clip(0, side - 1)] = colour_N3[order]
+    x = ((seen[order, 0] + 1) / 2 * (side - 1)).round().astype(np.int32)
+    y = ((1 - seen[order, 1]) / 2 * (side - 1)).round().astype(np.int32)
+    dy, dx = (d.reshape(-1).astype(np.int32) for d in np.indices((dot, dot)))
+    pixel_NX = (y[:, None] + dy).clip(0, side - 1) * side + (x[:, None] + dx).clip(0, side - 1)
+    owner = np.full(side * side, -1, np.int32)
+    owner[pixel_NX.reshape(-1)] = np.repeat(np.arange(len(order), dtype=np.int32), dot * dot)
+    canvas = np.where(owner[:, None] >= 0, colour_N3[order[owner]], BACK)
     return canvas.reshape(SIDE, OVER, SIDE, OVER, 3).mean((1, 3))

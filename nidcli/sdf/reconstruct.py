@@ -94,18 +94,17 @@ def reconstruct(
     """The surface of a cloud. Raises InputError for a cloud of which there is none, UsageError where normals are asked
     of a file that has none."""
     if options.normals == "file" and cloud.normals_N3 is None:
-        raise UsageError("The cloud has no normals; leave --normals file out, and they are estimated.")
+        raise UsageError(f"{name} has no normals; leave --normals file out, and they are estimated.")
     frame = Frame.of(cloud.points_N3)
     points_N3, normals_N3 = thinned(frame.inwards(cloud.points_N3), cloud.normals_N3, MOST_POINTS)
     if len(points_N3) <= MOST_POINTS < len(cloud.points_N3):
         tell(f"{name}: {len(cloud.points_N3)} points are averaged to {len(points_N3)} in voxels.")
     elif len(points_N3) < len(cloud.points_N3):
-        doubles = len(cloud.points_N3) - len(points_N3)
-        tell(f"{name}: {doubles} of {len(cloud.points_N3)} points are doubles and left out.")
+        tell(f"{name}: {len(cloud.points_N3) - len(points_N3)} points are doubles and left out.")
     if cloud.dropped:
         tell(f"{name}: {cloud.dropped} rows without numbers are left out.")
     if len(points_N3) < FEWEST:
-        raise InputError(f"{len(points_N3)} different points are too few for a surface; give {FEWEST} or more.")
+        raise InputError(f"{name} has {len(points_N3)} different points, too few for a surface; give {FEWEST} or more.")
     given = normals_N3 is not None and options.normals != "estimate"
     wanted = None if options.noise is None else options.noise * frame.scale
     noise = 0.0 if wanted is None else wanted
@@ -115,9 +114,9 @@ def reconstruct(
     assert normals_N3 is not None
     gap, seen = spacing(points_N3), len(points_N3)
     if options.complete == "mirror":
-        points_N3, normals_N3, mirror = completed(points_N3, normals_N3, gap)
-        told = "no mirror plane was found" if mirror is None else f"mirrored across the {'xyz'[mirror.axis]} axis"
-        tell(f"{name}: {len(points_N3) - seen} points are added, {told}.")
+        points_N3, normals_N3, mirrors = completed(points_N3, normals_N3, gap)
+        planes = " and ".join("xyz"[mirror.axis] for mirror in mirrors) or "no axis: none is a mirror"
+        tell(f"{name}: {len(points_N3) - seen} points are added, mirrored along {planes}.")
     finest = max(4, min(FINEST, 4 * round(1 / (SIGHT * gap))))
     steps = max(2, -(-(options.resolution or default_resolution(finest)) // finest))
     slope = SLOPE_NOISE if given else GUESSED_SLOPE
@@ -126,7 +125,9 @@ def reconstruct(
     vertices_V3, faces_F3 = triangles(shares, steps)
     vertices_V3, faces_F3, removed = supported(vertices_V3, faces_F3, points_N3, gap)
     if not len(faces_F3):
-        raise InputError("No surface runs through these points; check their normals, or give --normals estimate.")
+        raise InputError(
+            f"No surface runs through the points of {name}; check its normals, or give --normals estimate."
+        )
     components, _ = component_of_faces(faces_F3, len(vertices_V3))
     report = Report(
         points=len(cloud.points_N3),

@@ -35,22 +35,24 @@ class Mirror:
         return mirrored_N3
 
 
-def find_mirror(points_N3: np.ndarray, normals_N3: np.ndarray, gap: float) -> Mirror | None:
-    """The plane across which most points have a partner, None where none has ENOUGH. gap : between neighbours."""
+def find_mirrors(points_N3: np.ndarray, normals_N3: np.ndarray, gap: float) -> list[Mirror]:
+    """The plane of each axis across which most points have a partner, where ENOUGH have. gap : between neighbours."""
     tree = cKDTree(points_N3)
     chosen = np.random.default_rng(0).permutation(len(points_N3))[:TRIED]
-    best = Mirror(0, 0.0, 0.0)
+    found = []
     for axis in range(3):
         low, high = points_N3[:, axis].min(), points_N3[:, axis].max()
-        middle, span = (low + high) / 2, (high - low) / 4
-        for reach in (span, span * 4 / OFFSETS):
-            for offset in np.linspace(middle - reach, middle + reach, OFFSETS if reach == span else 9):
+        best = Mirror(axis, float(low + high) / 2, 0.0)
+        span = (high - low) / 4
+        for reach, tries in ((span, OFFSETS), (2 * span / OFFSETS, 9)):
+            for offset in np.linspace(best.offset - reach, best.offset + reach, tries):
                 trial = Mirror(axis, float(offset), 0.0)
                 share = _share(trial, tree, points_N3[chosen], normals_N3[chosen], normals_N3, gap)
                 if share > best.share:
                     best = Mirror(axis, float(offset), share)
-            middle = best.offset if best.axis == axis else middle
-    return best if best.share >= ENOUGH else None
+        if best.share >= ENOUGH:
+            found.append(best)
+    return found
 
 
 def _share(
@@ -66,17 +68,18 @@ def _share(
     return float((alike & away).sum() / max(far.sum(), len(some_X3) // 3))
 
 
-def completed(
-    points_N3: np.ndarray, normals_N3: np.ndarray, gap: float
-) -> tuple[np.ndarray, np.ndarray, Mirror | None]:
-    """The cloud and, after it, the mirror images of points whose partner is unseen; and the mirror, if there is one."""
-    mirror = find_mirror(points_N3, normals_N3, gap)
-    if mirror is None:
-        return points_N3, normals_N3, None
-    images_N3 = mirror.image(points_N3)
-    new = cKDTree(points_N3).query(images_N3, workers=-1)[0] > UNSEEN * gap
-    near = cKDTree(images_N3[new]).query(images_N3, workers=-1)[0] < UNSEEN * gap if new.any() else new
-    added = near & (cKDTree(points_N3).query(images_N3, workers=-1)[0] > gap)  # up to the border of what is seen
-    turned_A3 = normals_N3[added].copy()
-    turned_A3[:, mirror.axis] *= -1
-    return np.concatenate([points_N3, images_N3[added]]), np.concatenate([normals_N3, turned_A3]), mirror
+def completed(points_N3: np.ndarray, normals_N3: np.ndarray, gap: float) -> tuple[np.ndarray, np.ndarray, list[Mirror]]:
+    """The cloud and, after it, the mirror images of points whose partner is unseen; and the mirrors that there are."""
+    mirrors = find_mirrors(points_N3, normals_N3, gap)
+    for mirror in mirrors:
+        images_N3, seen = mirror.image(points_N3), cKDTree(points_N3)
+        away_N = seen.query(images_N3, workers=-1)[0]
+        if not (away_N > UNSEEN * gap).any():
+            continue
+        missing = cKDTree(images_N3[away_N > UNSEEN * gap])  # and up to the border of what is seen
+        added = (away_N > gap) & (missing.query(images_N3, workers=-1)[0] < UNSEEN * gap)
+        turned_A3 = normals_N3[added].copy()
+        turned_A3[:, mirror.axis] *= -1
+        points_N3 = np.concatenate([points_N3, images_N3[added]])
+        normals_N3 = np.concatenate([normals_N3, turned_A3])
+    return points_N3, normals_N3, mirrors

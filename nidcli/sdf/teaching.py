@@ -103,7 +103,8 @@ def save(path: Path, learner: SurfaceLearner, preset: Preset, command: str, data
     """Measure the finished dictionary on held-out solids and write it. No clock enters the file."""
     model, spec = learner.model.eval(), learner.spec
     scores = [_judged(learner, index) for index in learner.held[:JUDGED]]
-    score = math.fsum(scores) / len(scores) if scores else math.nan
+    # rounded: the last digits of a factorisation depend on where in memory it is done
+    score = round(math.fsum(scores) / len(scores), 3) if scores else math.nan
     meta = Metadata(
         units=UNITS,
         value_range=(-2.0, 2.0),
