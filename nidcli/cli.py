@@ -21,7 +21,7 @@ COMMANDS = {
     "encode": ("nidcli.commands.encode", "Turn images into sparse codes of a dictionary."),
     "refine": ("nidcli.commands.refine", "Improve codes by a few steps on their images."),
     "decode": ("nidcli.commands.decode", "Turn codes back into images, at any size."),
-    "ct-recon": ("nidcli.commands.ct_recon", "Reconstruct CT slices from few views; for research, not for diagnosis."),
+    "ct-recon": ("nidcli.commands.ct_recon", "Reconstruct CT slices from few views; not for diagnosis."),
     "info": ("nidcli.commands.info", "Show what a dictionary or a code file holds."),
     "verify": ("nidcli.commands.verify", "Check that dictionaries and code files are whole."),
     "eval": ("nidcli.commands.eval", "Measure results against references."),
