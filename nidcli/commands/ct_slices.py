@@ -26,9 +26,7 @@ class SliceOptions:
     pixel_size: Annotated[float | None, _slices("--pixel-size", "MM", "Of the slice: attenuation per mm.")] = None
     signed: Annotated[bool, _slices("--signed", None, "Allow values below zero.")] = False
     uncertainty: Annotated[bool, _slices("--uncertainty", None, "Also STEM_uncertainty: deviations.")] = False
-    baseline: Annotated[
-        Literal["fbp", "sart", "tv"] | None, _slices("--baseline", None, "Also STEM_fbp, and its scores.")
-    ] = None
+    baseline: Annotated[Literal["fbp", "sart", "tv"] | None, _slices("--baseline", None, "Also STEM_fbp.")] = None
     reference: Annotated[str | None, _slices("--reference", "PATH", "True slices, matched by stem: PSNR, SSIM.")] = None
     preview: Annotated[bool, _slices("--preview", None, "Also STEM_preview.png, of a stack the middle slice.")] = False
     window: Annotated[float | None, _slices("--window", "W", "Of PNGs: white minus black.")] = None

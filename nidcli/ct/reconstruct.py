@@ -5,8 +5,8 @@
     f  = argmin |A f - y|^2 / 2 + lambda TV(f) + mu |f - m|^2 / 2                                 (residual.py)
 
 The last two are done `LOOKS` times, the second time from the f of the first. Where a class has flat parts (`sharpen`)
-the slice's own edges guide total variation at last, if there is no noise (Candes, Wakin and Boyd 2008). For research;
-not for diagnosis.
+the slice's own edges guide total variation at last, if there is no noise (Candes, Wakin and Boyd 2008).
+For research; not for diagnosis.
 """
 
 from __future__ import annotations
