@@ -87,7 +87,7 @@ def test_the_presets_learn_distances(name: str, meshes: Path):
     def error() -> float:
         batch, coords = learner.shapes([0, 1, 2, 3], 7, 6)
         field = draw_each(learner.banks[0], coords, batch.code_SK) + batch.constant_SC
-        return float((field - batch.values_SNC[:, :, 0]).abs().mean())
+        return float((field.detach() - batch.values_SNC[:, :, 0]).abs().mean())
 
     before = error()
     lines = [line for line in learner.run() if isinstance(line, MoeProgress)]
