@@ -24,7 +24,7 @@ format: ## format the code and mend what the linter can
 	$(PYTHON) -m ruff check --fix .
 
 bench: ## every benchmark; each prints its claim and a ratio
-	@for script in $(basename $(notdir $(wildcard benchmarks/photo_*.py))); do echo "== $$script"; $(PYTHON) -m benchmarks.$$script || exit 1; done
+	@for script in $(basename $(notdir $(wildcard benchmarks/photo_*.py benchmarks/inpaint_*.py benchmarks/upscale.py))); do echo "== $$script"; $(PYTHON) -m benchmarks.$$script || exit 1; done
 
 face: ## learn the bundled dictionary of faces again
 	nid learn-dict --preset face --data $(DATA)/faces -o nidcli/dictionaries/face.nid --overwrite
