@@ -1,6 +1,8 @@
 PYTHON ?= python
 DATA ?= ../shared/data
 
+BENCHES = $(basename $(notdir $(wildcard $(addprefix benchmarks/,photo_*.py inpaint_*.py upscale.py ct_*.py surfaces.py video_masks.py))))
+
 .DEFAULT_GOAL := help
 .PHONY: help install check test format bench face chair phantom
 
@@ -24,7 +26,7 @@ format: ## format the code and mend what the linter can
 	$(PYTHON) -m ruff check --fix .
 
 bench: ## every benchmark; each prints its claim and a ratio
-	@for script in $(basename $(notdir $(wildcard benchmarks/photo_*.py benchmarks/surfaces.py))); do echo "== $$script"; $(PYTHON) -m benchmarks.$$script || exit 1; done
+	@for script in $(BENCHES); do echo "== $$script"; $(PYTHON) -m benchmarks.$$script || exit 1; done
 
 face: ## learn the bundled dictionary of faces again
 	nid learn-dict --preset face --data $(DATA)/faces -o nidcli/dictionaries/face.nid --overwrite

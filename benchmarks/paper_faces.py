@@ -99,7 +99,7 @@ def ffm_way() -> Way:
 
 
 def siren_way() -> Way:
-    """1e-4 as in its paper is too slow for 100 steps; the best of 1e-4, 1e-3 and 3e-3 is taken."""
+    """1e-4 as in its paper is too slow for 100 steps: 1e-3 is taken."""
     return _network("SIREN", siren.field, siren.weights(), 1e-3)
 
 

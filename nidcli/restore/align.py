@@ -25,6 +25,7 @@ PIXELS = 256  # of the photo's shorter side, at most, for the latter
 SCALE, SMALLEST = 0.88, 0.16  # from one size to the next; the smallest, of the photo's shorter side
 TURNS = (-0.24, 0.0, 0.24)  # radians
 BEST, ROUNDS = 6, 12
+INNER = 0.75  # of half a side: the middle
 ALIKE = 0.85  # of the best correlation: what is less alike is not considered
 FAINT = 0.7  # of the usual contrast: a part with less, such as a wall, is not brought to it
 LEADING = 64  # experts that take part: the rest is detail
@@ -50,8 +51,8 @@ def sought(whole: WholeImage, photo_HWC: Tensor) -> list[tuple[float, Frame]]:
     while half >= SMALLEST * min(width, height) / 2:
         w, h = (max(SOUGHT, round(n * SOUGHT / (2 * half))) for n in (width, height))
         small = area(photo, w, h)
-        ones = torch.ones_like(kernels_TCnn[:1])
-        count = ones.numel()
+        ones = _middle(kernels_TCnn)[None]
+        count = float(ones.sum())
         energy = nn.functional.conv2d(small.square(), ones) - nn.functional.conv2d(small, ones).square() / count
         least = FAINT**2 * float(whole.averaged(whole.mean_M[None], SOUGHT, SOUGHT).var()) * count
         alike = (nn.functional.conv2d(small, kernels_TCnn) / energy.clamp_min(least).sqrt())[0]
@@ -64,13 +65,21 @@ def sought(whole: WholeImage, photo_HWC: Tensor) -> list[tuple[float, Frame]]:
     return found
 
 
+def _middle(kernels_TCnn: Tensor) -> Tensor:
+    """(C, n, n): 1 in the middle, where photos of the class are alike, 0 where their surroundings differ."""
+    place = (2 * torch.arange(SOUGHT).to(kernels_TCnn) + 1) / SOUGHT - 1
+    inside = place.square() + place[:, None].square() < INNER**2
+    return inside.to(kernels_TCnn).expand(kernels_TCnn.shape[1:])
+
+
 def _turned_means(whole: WholeImage) -> Tensor:
     """(T, C, n, n): the mean photo as it appears turned, without its own mean, of unit norm."""
     mean = whole.draw(whole.mean_K[:, None], SOUGHT * 2)
     everywhere = torch.ones(mean.shape[:3], dtype=torch.bool, device=mean.device)
     turned = [cut(Frame(SOUGHT, SOUGHT, SOUGHT, -turn), mean, everywhere, SOUGHT)[0] for turn in TURNS]
     kernels = torch.cat(turned).permute(0, 3, 1, 2)
-    kernels = kernels - kernels.mean((1, 2, 3), keepdim=True)
+    inner = _middle(kernels)
+    kernels = (kernels - (kernels * inner).sum((1, 2, 3), keepdim=True) / inner.sum()) * inner
     return kernels / kernels.flatten(1).norm(dim=1)[:, None, None, None]
 
 
