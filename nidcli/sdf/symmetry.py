@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 TRIED, OFFSETS = 1500, 81  # points and places that the search tries
 CLOSE, ALIKE = 1.5, 0.6  # spacings between partners; cosine between their normals
-ENOUGH = 0.5  # of the points that have a partner; a quarter of a shape unseen leaves two thirds of them
+ENOUGH = 0.6  # of the points that have a partner; a quarter of a shape unseen leaves two thirds of them
 UNSEEN = 4.0  # spacings to the nearest point where something is missing
 
 
