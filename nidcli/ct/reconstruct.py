@@ -4,7 +4,7 @@
     m  = encoder(what the rays and a0 say)         the prior's mean, a code for every cell         (views.py)
     f  = argmin |A f - y|^2 / 2 + lambda TV(f) + mu |f - m|^2 / 2                                 (residual.py)
 
-The last two are done `LOOKS` times, the second time from the f of the first. Where a class has flat parts (`sharpen`)
+The last two are done `LOOKS` times, each time from the f before. Where a class has flat parts (`sharpen`)
 the slice's own edges guide total variation at last, if there is no noise (Candes, Wakin and Boyd 2008).
 For research; not for diagnosis.
 """
@@ -29,7 +29,7 @@ from nidcli.ct.views import FIRST, NEXT, Viewer, side_of
 from nidcli.errors import UsageError
 from nidcli.model import Model
 
-LOOKS = 2
+LOOKS = 3
 LAST = TotalVariation(steps=200)
 SHARPEN = TotalVariation(steps=60)
 LARGE = 256  # pixels a side from which on fewer steps have to do
