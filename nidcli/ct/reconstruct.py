@@ -4,7 +4,7 @@
     m  = encoder(what the rays and a0 say)         the prior's mean, a code for every cell         (views.py)
     f  = argmin |A f - y|^2 / 2 + lambda TV(f) + mu |f - m|^2 / 2                                 (residual.py)
 
-The last two are done `LOOKS` times, the second time from the f of the first. Where a class has flat parts (`sharpen`)
+The last two are done `LOOKS` times, each time from the f before. Where a class has flat parts (`sharpen`)
 the slice's own edges guide total variation at last, if there is no noise (Candes, Wakin and Boyd 2008).
 For research; not for diagnosis.
 """
@@ -29,9 +29,10 @@ from nidcli.ct.views import FIRST, NEXT, Viewer, side_of
 from nidcli.errors import UsageError
 from nidcli.model import Model
 
-LOOKS = 2
+LOOKS = 3
 LAST = TotalVariation(steps=200)
 SHARPEN = TotalVariation(steps=60)
+MANY, WEAK = 0.6, 0.15  # views a pixel of a side from which rays say all, and the share of lambda that is then best
 LARGE = 256  # pixels a side from which on fewer steps have to do
 USUAL, ALIKE = 0.2, (0.03, 0.8)  # mean of a slice in the dictionary's units, in which air is 0 and dense bone 1
 
@@ -154,6 +155,8 @@ def reconstruct(viewer: Viewer, looks: int = LOOKS) -> Tensor:
     assert encoder is not None
     # flat parts come back exactly from rays without noise, and then better without an estimate's say on values
     exact = encoder.spec.sharpen > 0 and not bool(viewer.noise_S.any())
+    if exact and viewer.scanner.geometry.views > MANY * viewer.scanner.geometry.size:
+        return viewer.plain(LAST, strength=WEAK)
     last = LAST if viewer.scanner.geometry.size <= LARGE else SHARPEN
     look = viewer.first(FIRST)
     for number in range(looks):

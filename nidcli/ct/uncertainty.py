@@ -1,11 +1,10 @@
 """How far the rays leave a slice open: the posterior standard deviation of every pixel under the dictionary's Gaussian.
 
     Cov[a | y] = Sigma - Sigma Phi' (Phi Sigma Phi' + sigma^2)^-1 Phi Sigma       of the coarsest level's code
-    Var f(x)   = b(x)' Cov[a | y] b(x) + v(x)
+    Var f(x)   = b(x)' Cov[a | y] b(x)
 
-b(x) are the experts at a pixel. v is what the coarsest level cannot hold: the variances of the finer levels' codes
-(independent experts, cells as they are drawn), shrunk by the share of a pixel's measurements that the views supply
-(Rasmussen and Williams 2006, section 2.1, for the first term).
+b(x) are the experts at a pixel (Rasmussen and Williams 2006, section 2.1). It tells where the large shapes may lie
+otherwise; what is finer than the coarsest level is not in it.
 """
 
 from __future__ import annotations
@@ -15,8 +14,6 @@ from torch import Tensor
 
 from nidcli.ct.prior import UNSEEN, Expectation
 from nidcli.grid import image_coords
-from nidcli.model import Model
-from nidcli.partition import tiles
 from nidcli.problem import DenseDesign
 
 CHUNK = 1 << 14  # pixels whose experts are looked at at once
@@ -25,11 +22,8 @@ CHUNK = 1 << 14  # pixels whose experts are looked at at once
 @torch.no_grad()
 def spread(expectation: Expectation, sinogram_M1: Tensor, noise: float) -> Tensor:
     """(size, size) standard deviations, in the dictionary's units. noise : standard deviation of a ray."""
-    model, geometry = expectation.model, expectation.scanner.geometry
-    n = geometry.size
-    variance = coarse_variance(expectation, sinogram_M1, noise)
-    open_share = max(0.0, 1 - geometry.views * 2 / (torch.pi * n))
-    return (variance + open_share * fine_variance(model, n)).clamp_min(0).sqrt().view(n, n)
+    n = expectation.scanner.geometry.size
+    return coarse_variance(expectation, sinogram_M1, noise).clamp_min(0).sqrt().view(n, n)
 
 
 def coarse_variance(expectation: Expectation, sinogram_M1: Tensor, noise: float) -> Tensor:
@@ -52,17 +46,3 @@ def coarse_variance(expectation: Expectation, sinogram_M1: Tensor, noise: float)
         atoms_KN = level.bank().atoms(some_ND)[:, 0].T.double() * spread_K[:, None]
         parts.append(torch.linalg.solve_triangular(factor_KK, atoms_KN, upper=False).square().sum(0))
     return torch.cat(parts).float()
-
-
-def fine_variance(model: Model, size: int) -> Tensor:
-    """(N,): variance of what the levels after the first draw, codes as they come in training."""
-    canvas_HWC = torch.zeros(size, size, 1, device=model.level(0).prior_mean_BK.device)
-    for number in range(1, len(model.levels)):
-        level = model.level(number)
-        partition, extent = level.grid(size, size, size)
-        variance_K = level.prior().variance_K
-        for tile in tiles(partition, (size, size), extent):
-            atoms_NK = level.bank().atoms(tile.coords_ND.to(canvas_HWC.device))[:, 0]
-            value_N = atoms_NK.square() @ variance_K
-            tile.paste(canvas_HWC, value_N.view(1, -1, 1).expand(len(tile.cell_S), -1, 1).contiguous())
-    return canvas_HWC.flatten()

@@ -53,9 +53,9 @@ class Viewer:
         """lambda of plain total variation."""
         return (PER_NOISE * math.sqrt(self.scanner.geometry.views) * self.noise_S).clamp_min(FLOOR)
 
-    def plain(self, solver: TotalVariation = FIRST, rays_M1: Tensor | None = None) -> Tensor:
-        """(N, S): total variation alone. rays_M1 : 1 for rays that count, None for all."""
-        penalties = Penalties(self.penalty_S, non_negative=self.non_negative, rays_M1=rays_M1)
+    def plain(self, solver: TotalVariation = FIRST, rays_M1: Tensor | None = None, strength: float = 1.0) -> Tensor:
+        """(N, S): total variation alone. rays_M1 : 1 for rays that count, None for all; strength : of lambda."""
+        penalties = Penalties(strength * self.penalty_S, non_negative=self.non_negative, rays_M1=rays_M1)
         start_NS = self.sinogram_MS.new_zeros(self.scanner.geometry.size**2, self.sinogram_MS.shape[1])
         return solver.solve(self.scanner, self.sinogram_MS, penalties, start_NS)
 

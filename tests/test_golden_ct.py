@@ -1,0 +1,36 @@
+"""The bundled dictionary of heads keeps its quality on held-out phantoms, and is better than total variation alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+if str(REPOSITORY) not in sys.path:  # for the benchmarks, whose measure of quality this is
+    sys.path.append(str(REPOSITORY))
+
+from benchmarks.ct_common import DATA, ours, phantoms, psnr, scanner, total_variation  # noqa: E402
+from nidcli.artifacts import bundled, load_model  # noqa: E402
+
+FLOORS = json.loads((Path(__file__).parent / "golden" / "phantom.json").read_text())
+
+pytestmark = [
+    pytest.mark.data,
+    pytest.mark.skipif("phantom" not in bundled(), reason="no bundled dictionary"),
+    pytest.mark.skipif(not (DATA / "phantoms").is_dir(), reason="no ../shared/data/ct beside the repository"),
+]
+
+
+@pytest.mark.parametrize("views", [8, 16])
+def test_slices_from_few_views_keep_their_quality(views: int):
+    _, truth = phantoms()
+    truth = truth[:, ::16].contiguous()
+    scan = scanner(128, views, "nid")
+    sinogram = scan.forward(truth)
+    found = psnr(ours(load_model("phantom").model, scan, sinogram, torch.zeros(truth.shape[1])), truth)
+    assert found >= FLOORS[f"{views} views"]
+    assert found > psnr(total_variation(scan, sinogram, 0.01, True), truth)
