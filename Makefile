@@ -1,7 +1,7 @@
 PYTHON ?= python
 DATA ?= ../shared/data
 
-BENCHES = $(basename $(notdir $(wildcard $(addprefix benchmarks/,photo_*.py inpaint_*.py upscale.py ct_*.py surfaces.py video_masks.py))))
+BENCHES = $(filter-out ct_common,$(basename $(notdir $(wildcard $(addprefix benchmarks/,photo_*.py inpaint_*.py upscale.py ct_*.py surfaces.py video_masks.py)))))
 
 .DEFAULT_GOAL := help
 .PHONY: help install check test format bench face chair phantom

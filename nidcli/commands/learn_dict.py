@@ -38,7 +38,6 @@ def command(
     \b
       nid learn-dict --data photos/ -o photos.nid
       nid learn-dict --data faces/ -o faces.nid --preset face --time-limit 10m
-      nid learn-dict --data faces/ -o moe.nid --method moe --gate cnn
       nid learn-dict --data 'shards/*.tar' -o small.nid --preset small --experts 512 --cells 4
       nid learn-dict --kind ct --data phantoms:1024 -o heads.nid
     \b
