@@ -114,12 +114,13 @@ class EncoderTraining:
             loss = (guess_BCHW.float() - truth_BCHW).square().mean()
             self.optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(self.encoder.parameters(), 1.0)
+            norm = nn.utils.clip_grad_norm_(self.encoder.parameters(), 1.0)
             for group in self.optimizer.param_groups:
                 warm = min(1.0, (self.step + 1) / min(100.0, max(1.0, 0.05 * self.steps)))
                 done = min(1.0, max(self.step / self.steps, spent()))
                 group["lr"] = self.rate * warm * (1 + math.cos(math.pi * done)) / 2
-            self.optimizer.step()
+            if bool(norm.isfinite()):  # an observation out of all bounds teaches nothing
+                self.optimizer.step()
             self.step += 1
             weight = min(self.average, self.step / (self.step + 10))
             with torch.no_grad():
