@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nidcli.errors import ArtifactError, UsageError
+from nidcli.kinds import prepare
 from nidcli.presets import load_config, load_preset, preset_names
 from nidcli.structure import from_plain, to_plain
+from nidcli.training import Changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,3 +174,9 @@ def test_presets_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_the_presets_of_the_checkout_are_the_ones_found(repository: Path):
     assert set(preset_names()) == {path.stem for path in (repository / "presets").glob("*.yaml")}
+
+
+@pytest.mark.parametrize(("kind", "told"), [("video", "--save-dict"), ("imgae", "did you mean 'image'"), ("3", "ct")])
+def test_a_kind_that_is_not_learned_from_collections_is_refused_in_a_sentence(kind: str, told: str):
+    with pytest.raises(UsageError, match=told):
+        prepare(kind, None, None, Changes())
