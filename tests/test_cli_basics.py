@@ -25,20 +25,6 @@ from nidcli.errors import ArtifactError
 Nid = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def nid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Nid:
-    """Run `nid` in this process: exit status, standard output, standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nid", *arguments])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(left.value.code or 0), out, err
-
-    return run
-
-
 def install(monkeypatch: pytest.MonkeyPatch, function: Callable[..., None]) -> None:
     """Let `nid encode` be this function."""
     module = types.ModuleType("nidcli.commands.stand_in")

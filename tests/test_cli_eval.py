@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nidcli import cli
 from nidcli.files.images import write_image
 
 Nid = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def nid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Nid:
-    """Run `nid` in this process: exit status, standard output, standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nid", *arguments])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(left.value.code or 0), out, err
-
-    return run
 
 
 def test_doctor_reports_versions_devices_extras_and_dictionaries(nid: Nid):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from photo_cases import Nid
-from photo_cases import nid as nid
 from torch import Tensor
 from torch.nn import functional
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from photo_cases import Nid, _face_is_loaded_once, encoded, face, nid, photo, scene  # noqa: F401
+from photo_cases import Nid, _face_is_loaded_once, encoded, face, photo, scene  # noqa: F401
 from PIL import Image
 
 from nidcli.artifacts import bundled, load_codes

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from photo_cases import Nid, _face_is_loaded_once, encoded, face, nid, photo, scene  # noqa: F401
+from photo_cases import Nid, _face_is_loaded_once, encoded, face, photo, scene  # noqa: F401
 from PIL import Image
 
 from nidcli.artifacts import bundled, dictionary_path, load_codes

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faces import SIDE, face_model, faces
-from photo_cases import Nid, nid  # noqa: F401
+from photo_cases import Nid
 
 from nidcli.artifacts import Metadata, Provenance, save_model
 from nidcli.files.images import read_image, write_image

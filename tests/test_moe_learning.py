@@ -14,7 +14,6 @@ import pytest
 import torch
 import yaml
 from photo_cases import Nid
-from photo_cases import nid as nid
 from tiny import edges
 
 from nidcli.artifacts import load_model

@@ -14,7 +14,6 @@ import torch
 import trimesh
 import yaml
 from photo_cases import Nid
-from photo_cases import nid as nid
 
 from nidcli.artifacts import load_model
 from nidcli.errors import InputError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 import torch
 from solid_cases import box_mesh, level_spec
 
-from nidcli import cli
 from nidcli.artifacts import load_model
 from nidcli.errors import InputError
 from nidcli.files.meshes import Mesh, write_mesh
@@ -35,20 +33,6 @@ model:
     - {cells: 4, pixels: 5, overlap: 1.0, top_k: 12, basis: 12,
        dictionary: {dims: 3, channels: 1, experts: 12, hidden: 12, frequencies: 124, period: 5.0}}
 """
-
-
-@pytest.fixture
-def nid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Nid:
-    """Run `nid` in this process: exit status, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nid", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(left.value.code or 0), out, err
-
-    return run
 
 
 @pytest.fixture

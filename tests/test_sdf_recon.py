@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 from solid_cases import box_cloud, box_mesh, normals_of, small_model, sphere_cloud
 
-from nidcli import cli
 from nidcli.artifacts import Metadata, save_model
 from nidcli.errors import InputError, UsageError
 from nidcli.files.clouds import Cloud
@@ -23,20 +21,6 @@ from nidcli.sdf.reconstruct import Options, check_model, reconstruct
 
 Nid = Callable[..., tuple[int, str, str]]
 QUIET = lambda text: None  # noqa: E731
-
-
-@pytest.fixture
-def nid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Nid:
-    """Run `nid` in this process: exit status, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nid", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(left.value.code or 0), out, err
-
-    return run
 
 
 @pytest.fixture(scope="module")
