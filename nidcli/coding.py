@@ -6,6 +6,7 @@ has detail, so that the image as a whole has k coefficients a cell.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
@@ -29,6 +30,7 @@ RefinerName = Literal["cg", "adam"]
 FISTA_SHARE = 0.02  # of lambda_max: small, since the largest coefficients are kept and solved for again afterwards
 FISTA_STEPS = 100
 ADAM_STEPS, ADAM_RATE = 100, 0.01  # what the paper's baseline may take; the rate as a share of the coefficients' size
+A_THREAD = 8  # photos, at the least, where every thread takes some
 WHOLE_PIXELS = 1 << 22  # a photo up to this many is rendered in one piece to be measured
 
 
@@ -170,9 +172,24 @@ def encode_photos(
     """Codes of photos of one size, and how well they draw them.
 
     `own_sampling` looks at cells as the dictionary learned them, which the gate needs: where --cells asks for others,
-    the photo is resized so that its cells fit.
+    the photo is resized so that its cells fit. A gate's many short products gain little from several threads at each:
+    of many photos every thread takes some.
     """
     device = str(next(model.parameters()).device)
+    threads = torch.get_num_threads()
+    if own_sampling and init is None and device == "cpu" and 1 < threads <= len(photos) // A_THREAD:
+
+        def some(first: int) -> tuple[list[ImageCode], list[Quality]]:
+            torch.set_num_threads(1)  # of this thread, and of those that start after it
+            return encode_photos(model, photos[first::threads], code, cells=cells, own_sampling=True)
+
+        with ThreadPoolExecutor(threads, thread_name_prefix="nid-coding") as pool:
+            parts = list(pool.map(some, range(threads)))
+        torch.set_num_threads(threads)
+        places = [place for first in range(threads) for place in range(first, len(photos), threads)]
+        order = sorted(range(len(photos)), key=places.__getitem__)
+        found = [pair for part in parts for pair in zip(*part, strict=True)]
+        return [found[place][0] for place in order], [found[place][1] for place in order]
     channels = model.level(0).spec.dictionary.channels
     tensors = [as_tensor(photo, channels, device) for photo in photos]
     images_BHWC = tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from nidcli.artifacts import load_model
 from nidcli.codes import SparseCode
-from nidcli.coding import adam_rate, budget, coder, fitted
+from nidcli.coding import adam_rate, budget, coder, encode_photos, fitted
 from nidcli.dictionary import DictionarySpec
-from nidcli.imaging import encode
+from nidcli.imaging import encode, render
 from nidcli.model import LevelSpec, Model, ModelSpec
 
 SMALL = DictionarySpec(experts=40, hidden=24, frequencies=40)
@@ -49,3 +51,23 @@ def test_adams_rate_grows_with_the_coefficients_and_ignores_empty_slots():
     large = SparseCode(index_SJ, torch.tensor([[1.0, 1.0]]), constant_SC)
     assert adam_rate(large) == pytest.approx(10 * adam_rate(small))
     assert adam_rate(None) > 0
+
+
+def test_many_photos_are_shared_among_threads_and_come_back_in_their_order(monkeypatch: pytest.MonkeyPatch):
+    model = load_model("face").model
+    chance = np.random.default_rng(5)
+    photos = [chance.integers(0, 256, (32, 48, 3), dtype=np.uint8) for _ in range(19)]
+    code = coder(model, "gate", 16)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        shared, found = encode_photos(model, photos, code, own_sampling=True)
+        assert torch.get_num_threads() == 2
+        monkeypatch.setattr("nidcli.coding.A_THREAD", 100)
+        alone, expected = encode_photos(model, photos, code, own_sampling=True)
+    finally:
+        torch.set_num_threads(before)
+    for mine, theirs in zip(shared, alone, strict=True):
+        drawn = [render(model, each, 48, 32) for each in (mine, theirs)]
+        assert float((drawn[0] - drawn[1]).abs().max()) < 0.02
+    assert [q.psnr for q in found] == pytest.approx([q.psnr for q in expected], abs=0.05)
