@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from typing import Protocol
 
 from nidcli import __version__
 
@@ -46,6 +48,45 @@ class Metadata:
     def metric(self, name: str) -> float | None:
         """The held-out metric of that name, None if it was not measured."""
         return next((metric.value for metric in self.metrics if metric.name == name), None)
+
+
+class Terms(Protocol):
+    """What a preset says of its data."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def data_licence(self) -> str: ...
+    @property
+    def data_attribution(self) -> str: ...
+
+
+def described(
+    terms: Terms,
+    command: str,
+    data_digest: str,
+    data_count: int,
+    *,
+    psnr: float,
+    samples: int,
+    units: str = Metadata.units,
+    value_range: tuple[float, float] = Metadata.value_range,
+) -> Metadata:
+    """The metadata of a dictionary just learned. psnr : held out, in dB, NaN for none; samples : `code_samples`."""
+    return Metadata(
+        units=units,
+        value_range=value_range,
+        code_samples=samples,
+        metrics=() if math.isnan(psnr) else (Metric("psnr", psnr),),
+        provenance=Provenance(
+            command=command,
+            seed=terms.seed,
+            data_digest=data_digest,
+            data_count=data_count,
+            data_licence=terms.data_licence,
+            data_attribution=terms.data_attribution,
+        ),
+    )
 
 
 def without_paths(arguments: Sequence[str]) -> str:

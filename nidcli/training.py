@@ -11,13 +11,14 @@ from pathlib import Path
 
 import torch
 
-from nidcli.artifacts import Metadata, Metric, Provenance, save_model
+from nidcli.artifacts import Metadata, save_model
 from nidcli.errors import UsageError
 from nidcli.files.collections import PhotoCollection, open_collection
 from nidcli.gates import GateSpec
 from nidcli.imaging import encode, render
 from nidcli.learn import Learner
 from nidcli.learn_spec import LearnSpec
+from nidcli.metadata import described
 from nidcli.metrics import psnr
 from nidcli.model import LevelSpec, Model
 from nidcli.progress import total_steps
@@ -163,22 +164,12 @@ def save(
     levels = spec.model.levels
     exact = quality(model, learner.collection, learner.held[:JUDGED], spec.size)
     keep = tuple(name for name in model.state_dict() if KEPT.search(name))
-    halved = quality(_halved(model, keep), learner.collection, learner.held[:JUDGED], spec.size)
-    half = always_half or not exact - halved > HALF_LOSS
-    score = halved if half else exact
-    meta = Metadata(
-        units=units,
-        code_samples=learner.statistics * learner.photos * _cells(levels[-1], spec.size),
-        metrics=() if math.isnan(score) else (Metric("psnr", score),),
-        provenance=Provenance(
-            command=command,
-            seed=spec.seed,
-            data_digest=data_digest,
-            data_count=len(learner.collection),
-            data_licence=preset.data_licence,
-            data_attribution=preset.data_attribution,
-        ),
-    )
+    rounded = quality(halved(model, keep), learner.collection, learner.held[:JUDGED], spec.size)
+    half = always_half or not exact - rounded > HALF_LOSS
+    score = rounded if half else exact
+    samples = learner.statistics * learner.photos * _cells(levels[-1], spec.size)
+    count = len(learner.collection)
+    meta = described(preset, command, data_digest, count, psnr=score, samples=samples, units=units)
     save_model(path, model, meta, half=half, keep_float32=keep)
     experts = sum(level.dictionary.experts for level in levels)
     return Learned(experts, max(level.top_k for level in levels), rank(model), score, learner.train)
@@ -197,7 +188,7 @@ def quality(model: Model, collection: Collection, indices: Sequence[int], size: 
     return math.fsum(scores) / len(scores) if scores else math.nan
 
 
-def _halved(model: Model, keep: tuple[str, ...]) -> Model:
+def halved(model: Model, keep: tuple[str, ...]) -> Model:
     """A copy whose values are those that a file in half precision brings back."""
     half = copy.deepcopy(model)
     state = half.state_dict()

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from photo_cases import Nid
 
-from nidcli import artifacts
-from nidcli.artifacts import Artifact, load_model
 from nidcli.files.images import as_float, read_image, write_image
-
-Nid = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def face() -> Artifact:
-    return load_model("face")
-
-
-@pytest.fixture(autouse=True)
-def _face_is_loaded_once(face: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half a second less for every command; other dictionaries are loaded."""
-    load = artifacts.load_model
-    monkeypatch.setattr(artifacts, "load_model", lambda name, device: face if name == "face" else load(name, device))
 
 
 @pytest.fixture(scope="module")

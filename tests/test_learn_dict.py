@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
-from tiny import TINY, edges, learned
+from tiny import TINY, edges, learned, photos, tiny  # noqa: F401
 
 from nidcli import cli
 from nidcli.artifacts import load_model
@@ -32,18 +31,6 @@ def nid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return int(left.value.code or 0), out, err
 
     return run
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return edges(tmp_path_factory.mktemp("data") / "photos.npy")
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(TINY))
-    return path
 
 
 def test_a_run_writes_a_dictionary_metrics_and_a_report(nid: Nid, photos: Path, tiny: Path, tmp_path: Path):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from code_cases import Nid, _face_is_loaded_once, astronaut, coded, face, items, psnr  # noqa: F401
+from code_cases import astronaut, coded, items, psnr  # noqa: F401
+from photo_cases import Nid, _face_is_loaded_once, face  # noqa: F401
 
 from nidcli.artifacts import DictionaryRef, bundled, load_codes, save_codes
 from nidcli.files.images import write_image

@@ -13,25 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
-from tiny import TINY, edges, learned, tiny_preset
+from tiny import TINY, edges, learned, photos, tiny, tiny_preset  # noqa: F401
 
 from nidcli.errors import NidError, UsageError
 from nidcli.files.collections import open_collection
 from nidcli.learn import Learner
 from nidcli.runs import Interrupted, RunFolder, drive
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return edges(tmp_path_factory.mktemp("data") / "photos.npy")
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(TINY))
-    return path
 
 
 @pytest.mark.parametrize("stop", [1, 3, 4, 6, 10])

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
+import yaml
 
 from nidcli.errors import UsageError
 from nidcli.files.collections import open_collection
@@ -40,6 +42,18 @@ def edges(path: Path) -> Path:
     sides = np.cos(angle) * x + np.sin(angle) * y + offset / 10 - 0.3 > 0
     colours = random.uniform(0, 1, (2, 20, 1, 1, 3))
     np.save(path, np.where(sides[..., None], colours[0], colours[1]).astype(np.float32))
+    return path
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return edges(tmp_path_factory.mktemp("data") / "photos.npy")
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY))
     return path
 
 

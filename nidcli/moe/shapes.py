@@ -23,11 +23,12 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from nidcli.artifacts import Metadata, Provenance, save_model
+from nidcli.artifacts import save_model
 from nidcli.dictionary import Dictionary
 from nidcli.errors import InputError
 from nidcli.files.datasets import named_shapes
 from nidcli.files.surfaces import sample_mesh
+from nidcli.metadata import described
 from nidcli.moe.gates import LookupGate
 from nidcli.moe.learner import MoeLearner, used_and_even
 from nidcli.moe.objective import Batch, fidelity, penalty
@@ -178,19 +179,15 @@ def learner(spec: Preset, collection: Shapes, device: str, limit: float | None) 
 
 def save(path: Path, learner: ShapeLearner, preset: Preset, command: str, data_digest: str) -> Trained:
     """Write the finished dictionary. No clock enters the file."""
-    model, spec = learner.model.eval().requires_grad_(False), learner.spec
-    level = learner.level
+    model, level = learner.model.eval().requires_grad_(False), learner.level
     numbers = list(range(min(learner.train, 64)))
     with torch.no_grad():
         code_SK = learner.shapes(numbers, 0, level.spec.top_k)[0].code_SK.float()
     level.prior_mean_BK.copy_(code_SK.mean(0, keepdim=True))
     level.prior_variance_BK.copy_(code_SK.var(0, correction=0, keepdim=True))
-    terms = {"data_licence": preset.data_licence, "data_attribution": preset.data_attribution}
-    made = Provenance(
-        command=command, seed=spec.seed, data_digest=data_digest, data_count=len(learner.collection), **terms
-    )
-    meta = Metadata(
-        units="signed distance, longest side 1.8", value_range=(-2.0, 2.0), code_samples=len(numbers), provenance=made
+    units, reach, count = "signed distance, longest side 1.8", (-2.0, 2.0), len(learner.collection)
+    meta = described(
+        preset, command, data_digest, count, psnr=math.nan, samples=len(numbers), units=units, value_range=reach
     )
     save_model(path, model, meta)
     used = used_and_even((code_SK != 0).sum(0))[0]

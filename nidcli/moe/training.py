@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -11,13 +10,14 @@ from typing import Literal
 
 import torch
 
-from nidcli.artifacts import Metadata, Metric, Provenance, save_model
+from nidcli.artifacts import Metadata, save_model
 from nidcli.coding import coder
 from nidcli.engine import DENSE_BYTES
 from nidcli.errors import UsageError
 from nidcli.files.collections import PhotoCollection, open_collection
 from nidcli.files.datasets import named_split
 from nidcli.imaging import encode, render
+from nidcli.metadata import described
 from nidcli.metrics import psnr
 from nidcli.model import LevelSpec, Model
 from nidcli.moe import balance
@@ -26,7 +26,7 @@ from nidcli.moe.learner import MoeLearner, used_and_even
 from nidcli.moe.spec import MoeSpec
 from nidcli.report import rank
 from nidcli.sampling import Collection
-from nidcli.training import HALF_LOSS, JUDGED, TOGETHER, Changes, Plan
+from nidcli.training import HALF_LOSS, JUDGED, TOGETHER, Changes, Plan, halved
 
 STATISTICS = 8  # batches from which the codes' statistics and the use of the experts are told
 PURSUED = 8  # held-out photos that are coded by pursuit where there is no gate
@@ -139,25 +139,12 @@ def save(path: Path, learner: MoeLearner, preset: Preset, command: str, data_dig
     used, samples = _statistics(learner)
     exact = quality(model, learner.collection, learner.held[:JUDGED], spec.size)
     keep = tuple(name for name in model.state_dict() if "prior_" in name or "wave_DE" in name)
-    half_model = copy.deepcopy(model)
-    state = half_model.state_dict()
-    half_model.load_state_dict({n: t if n in keep else t.half().to(t.dtype) for n, t in state.items()})
-    halved = quality(half_model, learner.collection, learner.held[:JUDGED], spec.size)
-    half = not exact - halved > HALF_LOSS
-    score = halved if half else exact
-    meta = Metadata(
-        units="sRGB values as stored" if spec.model.kind == "image" else "values as stored",
-        code_samples=samples,
-        metrics=() if math.isnan(score) else (Metric("psnr", score),),
-        provenance=Provenance(
-            command=command,
-            seed=spec.seed,
-            data_digest=data_digest,
-            data_count=len(learner.collection),
-            data_licence=preset.data_licence,
-            data_attribution=preset.data_attribution,
-        ),
-    )
+    rounded = quality(halved(model, keep), learner.collection, learner.held[:JUDGED], spec.size)
+    half = not exact - rounded > HALF_LOSS
+    score = rounded if half else exact
+    units = Metadata.units if spec.model.kind == "image" else "values as stored"
+    count = len(learner.collection)
+    meta = described(preset, command, data_digest, count, psnr=score, samples=samples, units=units)
     save_model(path, model, meta, half=half, keep_float32=keep)
     return Trained(level.dictionary.experts, level.top_k, rank(model), score, learner.train, used)
 

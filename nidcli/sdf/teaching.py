@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nidcli.artifacts import Metadata, Metric, Provenance, save_model
+from nidcli.artifacts import save_model
 from nidcli.errors import UsageError
 from nidcli.files.solids import MeshCollection, open_meshes
+from nidcli.metadata import described
 from nidcli.model import LevelSpec
 from nidcli.progress import total_steps
 from nidcli.report import rank
@@ -105,20 +106,9 @@ def save(path: Path, learner: SurfaceLearner, preset: Preset, command: str, data
     scores = [_judged(learner, index) for index in learner.held[:JUDGED]]
     # rounded: the last digits of a factorisation depend on where in memory it is done
     score = round(math.fsum(scores) / len(scores), 3) if scores else math.nan
-    meta = Metadata(
-        units=UNITS,
-        value_range=(-2.0, 2.0),
-        code_samples=spec.steps * spec.batch,
-        metrics=() if math.isnan(score) else (Metric("psnr", score),),
-        provenance=Provenance(
-            command=command,
-            seed=spec.seed,
-            data_digest=data_digest,
-            data_count=len(learner.collection),
-            data_licence=preset.data_licence,
-            data_attribution=preset.data_attribution,
-        ),
-    )
+    samples, reach = spec.steps * spec.batch, (-2.0, 2.0)
+    count = len(learner.collection)
+    meta = described(preset, command, data_digest, count, psnr=score, samples=samples, units=UNITS, value_range=reach)
     save_model(path, model, meta)
     experts = sum(level.dictionary.experts for level in spec.model.levels)
     top_k = max(level.top_k for level in spec.model.levels)
