@@ -1,5 +1,5 @@
 """`python -m nidcli` is `nid`."""
 
-from nidcli.cli import main
+from nidcli.cli import run
 
-main()
+run()

@@ -117,6 +117,24 @@ def test_a_closed_pipe_is_quiet():
     child.wait(timeout=20)
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "out"),
+    [
+        ("print('x' * 300_000)", 0, "x" * 300_000 + "\n"),
+        ("print('told'); sys.exit(3)", 3, "told\n"),
+        ("print('told'); sys.exit(None)", 0, "told\n"),
+        ("raise SystemExit('words')", 1, ""),
+        ("raise KeyboardInterrupt", 130, ""),
+    ],
+)
+def test_leaving_at_once_loses_neither_output_nor_status(body: str, status: int, out: str):
+    code = f"import sys; from nidcli import cli\ndef body(**_):\n    {body}\ncli.app = body\nimport atexit\n"
+    code += "atexit.register(print, 'at the exit')\ncli.run()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    told = done.returncode if done.returncode >= 0 else 128 - done.returncode
+    assert (told, done.stdout) == (status, out + "at the exit\n")
+
+
 @dataclass(frozen=True)
 class Recipe:
     experts: Annotated[int, typer.Option("--experts")] = 100
