@@ -16,6 +16,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+USUAL, LIMIT = 0.98, 2.0  # memory of the usual length of a gradient, and how many times as long one may be
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSpec:
@@ -87,7 +89,8 @@ class EncoderTraining:
     """Descent on the squared error of what the encoder says of observations; what is kept is an average of its steps.
 
     pairs(step) gives (B, inputs, H, W) observations and (B, channels, H, W) truths. The average of the weights is that
-    of Polyak and Juditsky (1992), exponentially weighted; the rate falls as a cosine.
+    of Polyak and Juditsky (1992), exponentially weighted; the rate falls as a cosine. Gradients are cut to twice their
+    usual length (as Seetharaman et al. 2020 cut them to a quantile of their history): one odd batch ruins no weights.
     """
 
     def __init__(self, encoder: Encoder, steps: int, rate: float = 2e-3, average: float = 0.998) -> None:
@@ -96,6 +99,7 @@ class EncoderTraining:
         self.rate = rate
         self.mean = {name: p.detach().clone() for name, p in encoder.named_parameters()}
         self.step = 0
+        self.usual = 0.0  # length of a gradient, lately
 
     def run(
         self, pairs: Callable[[int], tuple[Tensor, Tensor]], spent: Callable[[], float] = lambda: 0.0
@@ -114,13 +118,15 @@ class EncoderTraining:
             loss = (guess_BCHW.float() - truth_BCHW).square().mean()
             self.optimizer.zero_grad()
             loss.backward()
-            norm = nn.utils.clip_grad_norm_(self.encoder.parameters(), 1.0)
+            norm = nn.utils.clip_grad_norm_(self.encoder.parameters(), LIMIT * self.usual or math.inf)
             for group in self.optimizer.param_groups:
                 warm = min(1.0, (self.step + 1) / min(100.0, max(1.0, 0.05 * self.steps)))
                 done = min(1.0, max(self.step / self.steps, spent()))
                 group["lr"] = self.rate * warm * (1 + math.cos(math.pi * done)) / 2
             if bool(norm.isfinite()):  # an observation out of all bounds teaches nothing
                 self.optimizer.step()
+                now = float(norm)
+                self.usual += (1 - USUAL) * (min(now, LIMIT * self.usual) - self.usual) if self.usual else now
             self.step += 1
             weight = min(self.average, self.step / (self.step + 10))
             with torch.no_grad():
@@ -139,10 +145,12 @@ class EncoderTraining:
         state = self.optimizer.state_dict()["state"]
         moments = {f"moment.{i}.{key}": value for i, slot in state.items() for key, value in slot.items()}
         weights = {f"weight.{name}": p.detach().clone() for name, p in self.encoder.named_parameters()}
-        return moments | weights | {f"mean.{name}": value.clone() for name, value in self.mean.items()}
+        usual = {"usual": torch.tensor(self.usual, dtype=torch.float64)}
+        return usual | moments | weights | {f"mean.{name}": value.clone() for name, value in self.mean.items()}
 
     def restore(self, tensors: dict[str, Tensor], step: int) -> None:
         """Go on from a checkpoint at `step`."""
+        self.usual = float(tensors["usual"])
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             kind, _, rest = name.partition(".")

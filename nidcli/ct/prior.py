@@ -12,18 +12,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from nidcli.codes import ImageCode, LevelCode
+from nidcli.codes import SparseCode
 from nidcli.ct.geometry import Geometry
 from nidcli.ct.scanner import Scanner
-from nidcli.engine import cached
+from nidcli.engine import cached, materialise
 from nidcli.grid import image_coords
-from nidcli.imaging import render_all
 from nidcli.model import Model
-from nidcli.operators import PixelRadon
+from nidcli.operators import PixelRadon, Sample
 from nidcli.problem import Design, Problem
 from nidcli.solvers import Map
 
 COARSE = 128  # pixels a side, at the most, on which the coarsest experts are measured
+KEPT = 256  # pixels a side, at the most, on which the drawn ones are kept
 UNSEEN = 0.06  # of the root-mean-square ray: what the coarsest level cannot hold counts as noise
 
 
@@ -62,18 +62,23 @@ class Expectation:
         return PixelRadon.of(self._geometry, coords_ND)
 
     @torch.no_grad()
-    def code(self, sinogram_MS: Tensor, noise: float) -> list[ImageCode]:
+    def code(self, sinogram_MS: Tensor, noise: float) -> SparseCode:
         """Posterior mean codes of S sinograms of the dictionary's scale. noise : standard deviation of a ray."""
-        n, level = self.scanner.geometry.size, self.model.level(0)
+        level = self.model.level(0)
         target_MS = sinogram_MS * self.reduction
         unseen = UNSEEN * float(target_MS.square().mean().sqrt())
         spread = ((noise * self.reduction) ** 2 + unseen**2) ** 0.5
-        code = Map().solve(Problem(self.design, target_MS, prior=level.prior(), noise=spread)).code
-        return [ImageCode(n, n, n, (LevelCode((1, 1), code[s : s + 1]),)) for s in range(len(code))]
+        return Map().solve(Problem(self.design, target_MS, prior=level.prior(), noise=spread)).code
 
     @torch.no_grad()
     def picture(self, sinogram_MS: Tensor, noise: float) -> Tensor:
         """(N, S): what those codes draw."""
-        n = self.scanner.geometry.size
-        drawn_SYXC = render_all(self.model, self.code(sinogram_MS, noise), n, n)
-        return drawn_SYXC.flatten(1).T.contiguous()
+        code, drawn = self.code(sinogram_MS, noise), self.drawn
+        return drawn.forward(code.dense(drawn.shape[1])) + drawn.free_MC @ code.constant_SC.T
+
+    @property
+    def drawn(self) -> Design:
+        """The experts at the slice's pixels; kept where slices are small, since nets are slow and products are not."""
+        n, bank = self.scanner.geometry.size, self.model.level(0).bank()
+        operator = Sample(image_coords(n, n).to(self.scanner.operator.coords_ND))
+        return cached(bank, f"drawn {n}".encode(), lambda: operator) if n <= KEPT else materialise(bank, operator, 0)

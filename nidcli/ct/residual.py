@@ -64,34 +64,47 @@ class TotalVariation:
         slopes = 0.99 * (1 - self.balance) / (step * 8)
         gain_F = rays * scanner.metric_F
         keep_F, take_F = 1 / (1 + gain_F), gain_F / (1 + gain_F)
-        bound = penalties.lambda_S.to(start_NS).view(1, 1, 1, -1)
-        if penalties.edges_NS is not None:
-            bound = bound * penalties.edges_NS.view(1, n, n, S)
-        pull, mean_NS = penalties.mu_S, penalties.mean_NS
-        if pull is not None and mean_NS is not None:
-            weight_S = step * pull.to(start_NS)
+        # Every pass over a picture costs as much as the rays of some views: in place, and nothing broadcast along S.
+        room_NS = _inverse_bound(penalties, start_NS)
+        shrink_NS, mean_NS = None, penalties.mean_NS
+        if penalties.mu_S is not None and mean_NS is not None:
+            weight_S = step * penalties.mu_S.to(start_NS)
+            shrink_NS = (1 / (1 + weight_S)).expand_as(start_NS).contiguous()
             mean_NS = mean_NS * (weight_S / (1 + weight_S))
-        picture, ahead = start_NS.clone(), start_NS.clone()
+        picture, ahead, length_NS = start_NS.clone(), start_NS.clone(), torch.empty_like(start_NS)
         dual_MS = torch.zeros_like(sinogram_MS)
         dual_2YXS = picture.new_zeros(2, n, n, S)
+        along_x, along_y = dual_2YXS.view(2, -1, S)
         for number in range(self.steps):
-            miss_MS = scanner.forward(ahead) - sinogram_MS
-            dual_MS = scanner.filtered(dual_MS, keep_F) + scanner.filtered(miss_MS, take_F)
+            miss_MS = scanner.forward(ahead).sub_(sinogram_MS)
+            dual_MS = scanner.filtered(dual_MS, keep_F).add_(scanner.filtered(miss_MS, take_F))
             if penalties.rays_M1 is not None:
                 dual_MS *= penalties.rays_M1
             _ascend(dual_2YXS, ahead.view(n, n, S), slopes)
-            dual_2YXS /= (dual_2YXS.square().sum(0, keepdim=True).sqrt() / bound).clamp_min_(1)
-            new = picture - step * (scanner.adjoint(dual_MS) + transposed_slopes(dual_2YXS).view(-1, S))
-            if pull is not None and mean_NS is not None:
-                new = new / (1 + weight_S) + mean_NS
+            torch.mul(along_x, along_x, out=length_NS).addcmul_(along_y, along_y).sqrt_()
+            length_NS.mul_(room_NS).clamp_min_(1)
+            dual_2YXS.view(2, -1, S).div_(length_NS)
+            new = torch.add(picture, scanner.adjoint(dual_MS), alpha=-step)
+            _descend(new.view(n, n, S), dual_2YXS, step)
+            if shrink_NS is not None and mean_NS is not None:
+                new = torch.addcmul(mean_NS, new, shrink_NS, out=new)
             if penalties.non_negative:
                 new.clamp_min_(0)
-            moved = new - picture
-            ahead = new + moved
+            torch.sub(new, picture, out=ahead)  # how far it moved
             picture = new
-            if self.tolerance and number % CHECK == CHECK - 1 and bool(_still(moved, picture) < self.tolerance):
+            done = self.tolerance and number % CHECK == CHECK - 1 and bool(_still(ahead, picture) < self.tolerance)
+            if done:
                 break
+            ahead += picture
         return picture
+
+
+def _inverse_bound(penalties: Penalties, like_NS: Tensor) -> Tensor:
+    """(N, S): 1 / (lambda w), the inverse of how long a dual vector of slopes may be."""
+    bound_NS = penalties.lambda_S.to(like_NS).expand_as(like_NS)
+    if penalties.edges_NS is not None:
+        bound_NS = bound_NS * penalties.edges_NS
+    return 1 / bound_NS
 
 
 def slopes_of(picture_YXS: Tensor) -> Tensor:
@@ -103,12 +116,8 @@ def slopes_of(picture_YXS: Tensor) -> Tensor:
 
 def transposed_slopes(slopes_2YXS: Tensor) -> Tensor:
     """(2, Y, X, S) -> (Y, X, S): the exact transpose of `slopes_of` (its far border counts nothing)."""
-    along_x, along_y = slopes_2YXS
-    out = torch.zeros_like(along_x)
-    out[:, :-1] -= along_x[:, :-1]
-    out[:, 1:] += along_x[:, :-1]
-    out[:-1] -= along_y[:-1]
-    out[1:] += along_y[:-1]
+    out = torch.zeros_like(slopes_2YXS[0])
+    _descend(out, slopes_2YXS, -1.0)
     return out
 
 
@@ -125,8 +134,18 @@ def edge_weights(picture_NS: Tensor, size: int, knee: float) -> Tensor:
 
 def _ascend(slopes_2YXS: Tensor, picture_YXS: Tensor, step: float) -> None:
     """slopes += step grad f, in place."""
-    slopes_2YXS[0, :, :-1].add_(picture_YXS[:, 1:] - picture_YXS[:, :-1], alpha=step)
-    slopes_2YXS[1, :-1].add_(picture_YXS[1:] - picture_YXS[:-1], alpha=step)
+    along_x, along_y = slopes_2YXS
+    along_x[:, :-1].add_(picture_YXS[:, 1:], alpha=step).sub_(picture_YXS[:, :-1], alpha=step)
+    along_y[:-1].add_(picture_YXS[1:], alpha=step).sub_(picture_YXS[:-1], alpha=step)
+
+
+def _descend(picture_YXS: Tensor, slopes_2YXS: Tensor, step: float) -> None:
+    """f -= step grad' slopes, in place (the far border of the slopes counts nothing)."""
+    along_x, along_y = slopes_2YXS
+    picture_YXS[:, :-1].add_(along_x[:, :-1], alpha=step)
+    picture_YXS[:, 1:].sub_(along_x[:, :-1], alpha=step)
+    picture_YXS[:-1].add_(along_y[:-1], alpha=step)
+    picture_YXS[1:].sub_(along_y[:-1], alpha=step)
 
 
 def _still(moved_NS: Tensor, picture_NS: Tensor) -> Tensor:
