@@ -44,6 +44,16 @@ def test_a_gaussian_off_the_centre_is_projected_as_its_closed_form(n: int):
     assert (found - truth).abs().max() < 0.012 * truth.max()
 
 
+@pytest.mark.parametrize("angle", [30.0, 45.0, 60.0, 135.0])
+def test_rays_far_from_the_axis_are_as_long_as_the_disc_is(angle: float):
+    n, radius = JOSEPH + 2, JOSEPH / 2 - 8
+    place = torch.arange(n, dtype=torch.float64) - (n - 1) / 2
+    disc = (radius + 0.5 - torch.hypot(place[None], place[:, None])).clamp(0, 1).flatten()
+    scan = PixelRadon.of(Geometry(size=n, angles_V=(angle,), bins=n), image_coords(n, n))
+    truth = 2 * (radius**2 - place**2).clamp_min(0).sqrt()
+    assert (scan.forward(disc) - truth)[place.abs() < radius - 2].abs().max() < 1
+
+
 def test_rays_of_a_continuous_field_know_of_no_pixels():
     n, at, width = 32, (5.0, 3.0), 3.0
     geometry = Geometry(size=n, angles_V=ANGLES, bins=48, wide=2)

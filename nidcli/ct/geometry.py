@@ -6,7 +6,7 @@ Lengths are in pixels of the slice. Columns x count from 0 at the left, rows y f
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -74,10 +74,16 @@ class Geometry:
             centre: float = (reach - 1) / 2 if self.convention == "nid" else reach // 2
             t = torch.arange(reach, dtype=torch.float64) - centre
         else:
-            half = math.ceil(self.size / 2 / step) + 1
+            half = math.ceil(self.size / 2) + 1  # a point on every line
             t = (torch.arange(2 * half + 1, dtype=torch.float64) - half) * step
         x, y, length = self._cartesian(s, t.view(1, 1, -1), angle, step)
         return tuple(part.reshape(self.bins, -1) for part in (x, y, length / self.wide))  # type: ignore[return-value]
+
+    def over(self, size: int) -> Geometry:
+        """The same rays over a slice of fewer pixels; lengths are then in its pixels."""
+        share = size / self.size
+        fan = None if self.fan is None else self.fan * share
+        return replace(self, size=size, convention="nid", cor=self.axis, pitch=self.bin_pitch * share, fan=fan)
 
     def covered(self) -> Tensor:
         """(size, size) bool: pixels whose centres every view sees (the field of view)."""

@@ -7,15 +7,16 @@ Its picture is a first estimate that carries the class's global shape; the encod
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nidcli.codes import SparseCode
 from nidcli.ct.geometry import Geometry
 from nidcli.ct.scanner import Scanner
-from nidcli.engine import cached, materialise
+from nidcli.engine import cached
 from nidcli.grid import image_coords
 from nidcli.model import Model
 from nidcli.operators import PixelRadon, Sample
@@ -23,7 +24,7 @@ from nidcli.problem import Design, Problem
 from nidcli.solvers import Map
 
 COARSE = 128  # pixels a side, at the most, on which the coarsest experts are measured
-KEPT = 256  # pixels a side, at the most, on which the drawn ones are kept
+DRAWN = 256  # pixels a side, at the most, on which they are drawn
 UNSEEN = 0.06  # of the root-mean-square ray: what the coarsest level cannot hold counts as noise
 
 
@@ -49,11 +50,7 @@ class Expectation:
     def _geometry(self) -> Geometry:
         """The scanner's, over fewer pixels where it has many."""
         given = self.scanner.geometry
-        if given.size <= COARSE:
-            return given
-        share = COARSE / given.size
-        fan = None if given.fan is None else given.fan * share
-        return replace(given, size=COARSE, convention="nid", cor=given.axis, pitch=given.bin_pitch * share, fan=fan)
+        return given if given.size <= COARSE else given.over(COARSE)
 
     def _operator(self) -> PixelRadon:
         if self._geometry is self.scanner.geometry:
@@ -73,12 +70,28 @@ class Expectation:
     @torch.no_grad()
     def picture(self, sinogram_MS: Tensor, noise: float) -> Tensor:
         """(N, S): what those codes draw."""
-        code, drawn = self.code(sinogram_MS, noise), self.drawn
-        return drawn.forward(code.dense(drawn.shape[1])) + drawn.free_MC @ code.constant_SC.T
+        n, code, drawn = self.scanner.geometry.size, self.code(sinogram_MS, noise), self.drawn
+        picture_NS = drawn.forward(code.dense(drawn.shape[1])) + drawn.free_MC @ code.constant_SC.T
+        return resized(picture_NS, n)
 
     @property
     def drawn(self) -> Design:
-        """The experts at the slice's pixels; kept where slices are small, since nets are slow and products are not."""
-        n, bank = self.scanner.geometry.size, self.model.level(0).bank()
-        operator = Sample(image_coords(n, n).to(self.scanner.operator.coords_ND))
-        return cached(bank, f"drawn {n}".encode(), lambda: operator) if n <= KEPT else materialise(bank, operator, 0)
+        """The experts at the pixels of the slice, or of a smaller one: they are smooth, and nets are slow."""
+        n = min(self.scanner.geometry.size, DRAWN)
+        return cached(self.model.level(0).bank(), f"drawn {n}".encode(), lambda: self._pixels(n))
+
+    def _pixels(self, size: int) -> Sample:
+        return Sample(image_coords(size, size).to(self.scanner.operator.coords_ND))
+
+
+def resized(picture_NS: Tensor, size: int) -> Tensor:
+    """(N, S) square pictures -> (size^2, S), enlarged by cubic interpolation, made smaller by averages."""
+    side = math.isqrt(len(picture_NS))
+    if side == size:
+        return picture_NS
+    pictures = picture_NS.T.view(-1, 1, side, side)
+    return (
+        nn.functional.interpolate(pictures, (size, size), mode="bicubic", antialias=size < side)
+        .view(-1, size * size)
+        .T.contiguous()
+    )

@@ -33,6 +33,7 @@ LOOKS = 3
 LAST = TotalVariation(steps=200)
 SHARPEN = TotalVariation(steps=60)
 MANY, WEAK = 0.6, 0.15  # views a pixel of a side from which rays say all, and the share of lambda that is then best
+SEEN = 8e6  # views times pixels, at the most, where looking again pays: more rays know more, and take their time
 LARGE = 256  # pixels a side from which on fewer steps have to do
 USUAL, ALIKE = 0.2, (0.03, 0.8)  # mean of a slice in the dictionary's units, in which air is 0 and dense bone 1
 
@@ -157,12 +158,12 @@ def reconstruct(viewer: Viewer, looks: int = LOOKS) -> Tensor:
     exact = encoder.spec.sharpen > 0 and not bool(viewer.noise_S.any())
     if exact and viewer.scanner.geometry.views > MANY * viewer.scanner.geometry.size:
         return viewer.plain(LAST, strength=WEAK)
-    last = LAST if viewer.scanner.geometry.size <= LARGE else SHARPEN
+    geometry = viewer.scanner.geometry
+    last = LAST if geometry.size <= LARGE else SHARPEN
     look = viewer.first(FIRST)
-    for number in range(looks):
-        estimate_NS = viewer.encoded(encoder, look, side)
-        final = number == looks - 1
-        look = viewer.guided(estimate_NS, last if final else NEXT, anchor=0.0 if final and exact else 1.0)
+    for _ in range(looks - 1 if geometry.views * geometry.size**2 <= SEEN else 0):
+        look = viewer.guided(viewer.encoded(encoder, look, side), NEXT)
+    look = viewer.guided(viewer.encoded(encoder, look, side), last, anchor=0.0 if exact else 1.0)
     for _ in range(encoder.spec.sharpen if exact else 0):
         look = viewer.guided(look.agreed_NS, SHARPEN, anchor=0.0)
     return look.agreed_NS

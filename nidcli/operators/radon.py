@@ -8,6 +8,7 @@ of no pixels; `PixelRadon` looks at the pixel centres and takes what lies betwee
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -86,7 +87,8 @@ class PixelRadon(Operator):
     @staticmethod
     def of(rays: Rays, coords_ND: Tensor) -> PixelRadon:
         """The matrix of rays over pixels. coords_ND : the centres of size^2 pixels, on the device to compute on."""
-        matrix = sparse.vstack([_view(rays, view) for view in range(rays.views)], format="csr")
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            matrix = sparse.vstack(list(pool.map(lambda view: _view(rays, view), range(rays.views))), format="csr")
         return PixelRadon._of(matrix, coords_ND)
 
     @staticmethod
