@@ -54,6 +54,7 @@ class Coordinates:
 
 
 TOGETHER = 512  # cells: their candidates stay in the cache
+STACKED = 32  # experts of which one is a candidate at most
 NEARLY = 2**-7  # above the rounding of half precision, which would make their products indefinite
 ROUNDING = 1e-5  # of a coefficient, for values in 0 ... 1: a hundredth of a grey level at most
 _coordinates: WeakKeyDictionary[DenseDesign, dict[tuple[int, int], Coordinates]] = WeakKeyDictionary()
@@ -67,7 +68,8 @@ def coordinates(design: DenseDesign, basis: int, components: int) -> Coordinates
         analysis_BM = torch.linalg.solve(basis_BM @ basis_BM.T, basis_BM).float()
         learned_LG = design.unit_KM[basis:] @ analysis_BM[:components].T
         half_LG = learned_LG.bfloat16()
-        half_GL = half_LG.T.contiguous()
+        # whole columns of `loudest`, and a row length that products are quick for
+        half_GL = nn.functional.pad(half_LG, (0, 0, 0, -len(half_LG) % STACKED)).T.contiguous()
         known[basis, components] = Coordinates(analysis_BM, learned_LG, half_LG, half_GL)
     return known[basis, components]
 
@@ -75,6 +77,32 @@ def coordinates(design: DenseDesign, basis: int, components: int) -> Coordinates
 def _rows(matrix_LB: Tensor, index_SJ: Tensor) -> Tensor:
     """(S, J, B) rows of a matrix."""
     return matrix_LB.index_select(0, index_SJ.flatten()).view(*index_SJ.shape, -1)
+
+
+def loudest(score_SL: Tensor, count: int) -> Tensor:
+    """(S, count): where the largest are, but for some of those that lie in one column with a larger one.
+
+    Columns are every so many experts, so that few are lost, and sorting their maxima is three times as fast as sorting
+    them all (Chern et al. 2022). Exact where there are few.
+    """
+    columns = score_SL.shape[1] // STACKED
+    if columns < 4 * count:
+        return score_SL.topk(count, 1, sorted=False).indices
+    stacked_SXN = score_SL.unflatten(1, (STACKED, columns))
+    maxima_SN = _highest(stacked_SXN)
+    column_ST = maxima_SN.topk(count, 1, sorted=False).indices
+    column_SXT = stacked_SXN.gather(2, column_ST[:, None].expand(-1, STACKED, -1))
+    row_X1 = torch.arange(STACKED, dtype=torch.int16, device=score_SL.device)[:, None]
+    row_ST = _highest(torch.where(column_SXT == maxima_SN.gather(1, column_ST)[:, None], row_X1, -1))
+    return row_ST * columns + column_ST
+
+
+def _highest(stacked_SXN: Tensor) -> Tensor:
+    """(S, N) maxima over X, a power of two, by halving: short types are quick side by side, and slow one by one."""
+    while stacked_SXN.shape[1] > 1:
+        upper, lower = stacked_SXN.chunk(2, 1)
+        stacked_SXN = torch.maximum(upper, lower)
+    return stacked_SXN[:, 0]
 
 
 def compete(gram_STT: Tensor, answer_ST: Tensor, picks: int) -> Tensor:
@@ -121,18 +149,20 @@ class CellGate(nn.Module):
                 nn.init.zeros_(parameter)
 
     def scores(self, number: int, left_SG: Tensor, coords: Coordinates) -> Tensor:
-        """(S, L): how loudly each learned expert answers to what is left, in a round."""
+        """(S, L): how loudly each learned expert answers to what is left, in a round; -1 in places of none."""
         if torch.is_grad_enabled():
             return ((left_SG + self.nets[number](left_SG)) @ coords.learned_LG.T).abs()
         with torch.autocast(left_SG.device.type, torch.bfloat16):
-            return ((left_SG + self.nets[number](left_SG)) @ coords.half_GL).abs_()
+            score_SL = ((left_SG + self.nets[number](left_SG)) @ coords.half_GL).abs_()
+        score_SL[:, len(coords.learned_LG) :] = -1
+        return score_SL
 
     def pick(
         self, number: int, code_SG: Tensor, left_SG: Tensor, coords: Coordinates, taken_SJ: Tensor, picks: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One round: picks so far and new (S, J), their values (S, J), and what is left (S, G)."""
         score_SL = self.scores(number, left_SG, coords).scatter_(1, taken_SJ, -1)
-        candidate_ST = score_SL.topk(min(self.spec.candidates, score_SL.shape[1]), 1, sorted=False).indices
+        candidate_ST = loudest(score_SL, min(self.spec.candidates, len(coords.learned_LG)))
         # The products of candidates with each other and with what is left decide which are picked, no more.
         rows_STG = _rows(coords.half_LG, candidate_ST)
         answer_ST = (rows_STG @ left_SG.to(rows_STG.dtype)[:, :, None])[:, :, 0].float()
@@ -174,5 +204,5 @@ class CellGate(nn.Module):
             for number in range(self.spec.rounds):
                 index_SJ, value_SJ, code_SB = self.pick(number, whole_SG, code_SB, coords, index_SJ, picks)
             index_SJ = index_SJ + self.basis
-        rest_SJ = code_SB.abs().topk(min(k - index_SJ.shape[1], code_SB.shape[1]), 1, sorted=False).indices
-        return torch.cat([index_SJ, rest_SJ], 1), torch.cat([value_SJ, code_SB.gather(1, rest_SJ)], 1)
+        restJ = code_SB.abs().topk(min(k - index_SJ.shape[1], code_SB.shape[1]), 1, sorted=False).indices
+        return torch.cat([index_SJ, restJ], 1), torch.cat([value_SJ, code_SB.gather(1, restJ)], 1)

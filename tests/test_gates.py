@@ -13,7 +13,7 @@ from nidcli.dictionary import Dictionary, DictionarySpec
 from nidcli.engine import MatrixFreeDesign
 from nidcli.errors import UsageError
 from nidcli.gate_training import train_gate
-from nidcli.gates import CellGate, GateSpec, compete, coordinates
+from nidcli.gates import STACKED, CellGate, GateSpec, compete, coordinates, loudest
 from nidcli.operators import Sample
 from nidcli.problem import DenseDesign, Problem
 
@@ -223,3 +223,19 @@ def test_training_without_rounds_or_learned_experts_does_nothing():
     assert list(train_gate(gate_of(0), design_of(), signals, signals(), 3)) == []
     alone = DenseDesign(design_of().matrix_MK[:, :B], torch.ones(M, 1))
     assert list(train_gate(gate_of(2), alone, signals, signals(), 3)) == []
+
+
+def test_the_loudest_are_the_largest_one_a_column_at_most():
+    score_SL = torch.rand(9, STACKED * 70, generator=torch.Generator().manual_seed(3)).bfloat16()
+    score_SL[:, -5:] = -1
+    found_ST = loudest(score_SL, 16)
+    assert all(len(set((row % 70).tolist())) == 16 for row in found_ST)
+    maxima_SN = score_SL.view(9, STACKED, 70).amax(1)
+    assert torch.equal(score_SL.gather(1, found_ST).sort(1).values, maxima_SN.topk(16).values.sort(1).values)
+
+
+def test_among_few_the_loudest_are_exact():
+    score_SL = torch.rand(9, STACKED * 3, generator=torch.Generator().manual_seed(4))
+    assert torch.equal(
+        score_SL.gather(1, loudest(score_SL, 16)).sort(1).values, score_SL.topk(16).values.sort(1).values
+    )
