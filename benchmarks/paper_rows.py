@@ -16,7 +16,18 @@ import numpy as np
 def learned(preset: str, data: Sequence[str], seconds: float, path: Path) -> Path:
     """A dictionary of a preset, from files or folders, after so many seconds; at `path`."""
     listed = "".join(f"{name}\n" for name in data)
-    flags = ["--preset", preset, "--files-from", "-", "--time-limit", f"{seconds:g}s", "-o", str(path), "--overwrite", "-q"]
+    flags = [
+        "--preset",
+        preset,
+        "--files-from",
+        "-",
+        "--time-limit",
+        f"{seconds:g}s",
+        "-o",
+        str(path),
+        "--overwrite",
+        "-q",
+    ]
     _nid(["learn-dict", *flags], listed)
     return path
 

@@ -97,12 +97,20 @@ def test_noise_is_found_to_a_fifth(noise: float):
 
 
 def test_small_noise_must_foretell_held_out_views_and_curvature_does_not():
-    picture = phantom(3, 64)
+    picture = phantom(3, 64) + 0.1  # in a bath: no ray goes beside it
     rays = torch.from_numpy(scan_of(picture, 16))
     found = Reconstructor(tiny_model(), Settings())
     geometry = found.geometry(rays, tuple(11.25 * k for k in range(16)))
     assert noise_of(rays) > 0  # the curvature of projections looks like it
     assert found.slice(rays, geometry).noise == 0
+
+
+def test_exact_zeros_beside_the_object_say_that_there_is_no_noise_and_padding_says_nothing():
+    rays = torch.from_numpy(scan_of(phantom(3, 64), 16))
+    drawn = 0.2 * torch.randn(rays.shape, generator=torch.Generator().manual_seed(1))
+    padded = torch.nn.functional.pad(rays + drawn, (20, 20))
+    assert noise_of(rays) == 0
+    assert noise_of(padded) > 0.1 and noise_of((rays + drawn).clamp_min(0)) > 0.1
 
 
 @pytest.mark.parametrize("kind", ["fbp", "sart", "tv"])

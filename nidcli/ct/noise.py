@@ -4,7 +4,8 @@
 
 The cubic through four neighbours predicts smooth projections exactly. Bins at edges do not count, for the deviation
 is taken from the smaller misses (as Donoho and Johnstone 1994 take the median of wavelets). What curved projections
-miss looks like a little noise all the same. So a small finding must prove itself: whole views are held out, and of the
+miss looks like a little noise all the same. Rays beside the object that are exactly zero say that there is none; where
+there are no such rays, a small finding must prove itself: whole views are held out, and of the
 slices solved with that noise and with none the one that foretells them better decides.
 """
 
@@ -20,21 +21,33 @@ from nidcli.ct.views import FIRST, Viewer
 SPREAD = (35 / 18) ** 0.5  # of d for unit noise: 1 + (2 * 16 + 2) / 36
 SHARE, NORMAL = 0.25, 0.3186  # a quantile of |x|, and what it is for a standard normal variable
 SILENT = 1e-4  # of the largest ray: as good as none
+NOTHING = 1e-7  # of the largest ray: rounding
+BLANK, TOGETHER = 0.02, 0.6  # of the rays are zero; of these, the next one is as well
 CURVED = 6e-3  # of the largest ray: below it may be the curvature of the projections
 HELD = 4  # every so many views one is held out
 
 
 def noise_of(sinogram_VB: Tensor) -> float:
     """Standard deviation of the noise of a ray, in the sinogram's units; 0 where it cannot be told from none."""
-    if sinogram_VB.shape[1] < 5:
+    seen = (sinogram_VB != 0).any(0).nonzero()[:, 0]  # other bins may be padding
+    p = sinogram_VB[:, int(seen[0]) : int(seen[-1]) + 1].double() if len(seen) else sinogram_VB[:, :0].double()
+    if p.shape[1] < 5:
         return 0.0
-    p = sinogram_VB.double()
     near, far = p[:, 1:-3] + p[:, 3:-1], p[:, :-4] + p[:, 4:]
     miss = p[:, 2:-2] - (4 * near - far) / 6
     if miss.numel() < 16:
         return 0.0
+    largest = float(p.abs().max())
+    if _beside(p.abs() <= NOTHING * largest):
+        return 0.0
     found = float(miss.abs().quantile(SHARE)) / NORMAL / SPREAD
-    return found if found > SILENT * float(p.abs().max()) else 0.0
+    return found if found > SILENT * largest else 0.0
+
+
+def _beside(zero_VB: Tensor) -> bool:
+    """Whether zeros lie side by side, as rays beside an object do; of clipped noise every other one is zero."""
+    count, pairs = int(zero_VB.sum()), int((zero_VB[:, 1:] & zero_VB[:, :-1]).sum())
+    return count > BLANK * zero_VB.numel() and pairs > TOGETHER * count
 
 
 def residual_of(measured_MS: Tensor, sinogram_MS: Tensor) -> list[float]:
