@@ -140,8 +140,8 @@ class Model(nn.Module):
         self.levels = nn.ModuleList(Level(level) for level in spec.levels)
         self.gate = CellGate(spec.gate, spec.levels[-1].orthonormal) if spec.gate else None
         self.whole = Whole(spec.whole) if spec.whole else None
-        self.encoder = Encoder(spec.encoder) if spec.encoder else None
         self.detector = Encoder(spec.detector) if spec.detector else None
+        self.encoder = Encoder(spec.encoder) if spec.encoder else None
         self.moe = _moe_gate(spec.moe, spec.levels[-1]) if spec.moe else None
 
     def level(self, index: int) -> Level:
