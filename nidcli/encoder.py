@@ -104,8 +104,8 @@ def encoder_loss(guess_BCHW: Tensor, seen_BIHW: Tensor, truth_BCHW: Tensor, *, r
 class EncoderTraining:
     """Descent on the squared error of what the encoder says of observations; what is kept is an average of its steps.
 
-    pairs(step) gives (B, inputs, H, W) observations and (B, channels, H, W) truths, NaN where nothing is asked. The average of the weights is that
-    of Polyak and Juditsky (1992), exponentially weighted; the rate falls as a cosine.
+    pairs(step) gives (B, inputs, H, W) observations and (B, channels, H, W) truths, NaN where nothing is asked. The
+    average of the weights is that of Polyak and Juditsky (1992), exponentially weighted; the rate falls as a cosine.
     """
 
     def __init__(self, encoder: Encoder, steps: int, rate: float = 2e-3, average: float = 0.998) -> None:

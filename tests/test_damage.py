@@ -29,7 +29,7 @@ def test_grains_are_found_at_every_density(share):
 
 def test_grains_are_found_far_better_than_a_median_filter_removes_them():
     (photo,) = faces(1, 5)
-    noisy, where = strewn(photo, 0.4)
+    noisy, _ = strewn(photo, 0.4)
     around = (
         torch.nn.functional.pad(noisy.permute(2, 0, 1), (1, 1, 1, 1), mode="reflect").unfold(1, 3, 1).unfold(2, 3, 1)
     )

@@ -69,13 +69,13 @@ def view(whole: WholeImage, values_BHWC: Tensor, known_BHW: Tensor) -> View:
     return View(torch.where(known_BHW[..., None], values_BHWC, carried), drawn, known)
 
 
-def view_small(whole: WholeImage, small_BHWC: Tensor) -> View:
-    """Of small photos, whose pixels are averages over areas."""
-    drawn = whole.draw(whole.posterior_small(small_BHWC))
+def view_small(whole: WholeImage, small_BHWC: Tensor, blur: float = 0.0) -> View:
+    """Of small photos, whose pixels are averages over areas, and blurred then where `blur` says so (in pixels)."""
+    drawn = whole.draw(whole.posterior_small(small_BHWC, blur))
     height, width = small_BHWC.shape[1:3]
     share = drawn.new_full(drawn.shape[:3], min(1.0, height * width / whole.frame**2))
     carried, small = drawn.permute(0, 3, 1, 2), small_BHWC.permute(0, 3, 1, 2)
-    for _ in range(BACK):
+    for _ in range(0 if blur else BACK):
         missed = small - area(carried, width, height)
         carried = carried + nn.functional.interpolate(missed, drawn.shape[1:3], mode="bicubic")
     return View(carried.permute(0, 2, 3, 1), drawn, share)
