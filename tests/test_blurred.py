@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from faces import FINE, SAMPLES, SIDE, face_model, faces, psnr
+from faces import SAMPLES, SIDE, face_model, faces, psnr
 
 from nidcli.encoder import encoder_loss
 from nidcli.operators import Blur
 from nidcli.restore.fill import field, field_strength, roughness
 from nidcli.restore.small import enlarge
-from nidcli.restore.whole import WholeImage, whole_of
+from nidcli.restore.whole import FINE, WholeImage, whole_of
 
 
 def small_and_blurred(truth: torch.Tensor, sigma: float) -> torch.Tensor:

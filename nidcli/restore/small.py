@@ -101,7 +101,7 @@ def in_line(start_HWC: Tensor, small_hwC: Tensor, scale: int, rough_P: Tensor, z
 
 
 def sharpened(start_HWC: Tensor, small_hwC: Tensor, scale: int, rough_P: Tensor, zoom: float, blur: float) -> Tensor:
-    """The start, with the mean of the details, given a small photo whose averages were blurred. zoom : see `in_line`."""
+    """The start, with the mean of the details, given a small photo whose averages are blurred. zoom : see `in_line`."""
     height, width, C = small_hwC.shape
     averages, blurred = Area(width, height, scale), Blur(width, height, blur)
     ordered, placed = _orders(height, width, scale, C)
