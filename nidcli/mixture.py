@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, kw_only=True)
 class MixtureSpec:
-    """gaussians : G; directions : R, constants included."""
+    """gaussians : G; directions : R, constants included, or as many as a cell has."""
 
     gaussians: int = 20
     directions: int = 160
@@ -40,10 +40,10 @@ class Mixture(nn.Module):
     left_R: Tensor
     left_rest: Tensor
 
-    def __init__(self, spec: MixtureSpec) -> None:
+    def __init__(self, spec: MixtureSpec, most: int) -> None:
         super().__init__()
-        self.spec = spec
-        G, R = spec.gaussians, spec.directions
+        self.spec, self.directions = spec, min(spec.directions, most)
+        G, R = spec.gaussians, self.directions
         rows, columns = torch.tril_indices(R, R)
         self.register_buffer("weight_G", torch.full((G,), 1 / G))
         self.register_buffer("mean_GR", torch.zeros(G, R))
@@ -54,7 +54,7 @@ class Mixture(nn.Module):
     @property
     def covariance_GRR(self) -> Tensor:
         """The covariances."""
-        R = self.spec.directions
+        R = self.directions
         factor_GRR = self.factor_GT.new_zeros(len(self.factor_GT), R, R)
         rows, columns = torch.tril_indices(R, R)
         factor_GRR[:, rows, columns] = self.factor_GT

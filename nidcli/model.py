@@ -77,8 +77,6 @@ class ModelSpec:
             finest = self.levels[-1]
             if self.whole is None or not finest.shared or finest.pixels % 2:
                 raise ValueError("a mixture needs a level for the whole image, and one bank of cells of even pixels")
-            if self.mixture.directions > finest.dictionary.channels + finest.orthonormal:
-                raise ValueError(f"a mixture cannot have {self.mixture.directions} directions of so few experts")
 
 
 class Level(nn.Module):
@@ -150,7 +148,8 @@ class Model(nn.Module):
         self.whole = Whole(spec.whole) if spec.whole else None
         self.detector = Encoder(spec.detector) if spec.detector else None
         self.encoder = Encoder(spec.encoder) if spec.encoder else None
-        self.mixture = Mixture(spec.mixture) if spec.mixture else None
+        finest = spec.levels[-1]
+        self.mixture = Mixture(spec.mixture, finest.dictionary.channels + finest.orthonormal) if spec.mixture else None
         self.moe = _moe_gate(spec.moe, spec.levels[-1]) if spec.moe else None
 
     def level(self, index: int) -> Level:

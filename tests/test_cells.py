@@ -103,7 +103,7 @@ def test_a_planted_mixture_is_found_again():
 
 
 def test_a_mixture_keeps_what_it_was_given():
-    mixture, prior = Mixture(MixtureSpec(gaussians=2, directions=4)), planted(4)
+    mixture, prior = Mixture(MixtureSpec(gaussians=2, directions=4), 9), planted(4)
     mixture.learned(prior.weight_G, prior.mean_GR, prior.covariance_GRR)
     assert torch.allclose(mixture.covariance_GRR, prior.covariance_GRR, atol=1e-5)
     with pytest.raises(ValueError, match="directions"):
@@ -117,7 +117,9 @@ def test_directions_are_orthonormal_and_begin_with_the_constants():
 
 
 def test_cells_put_back_are_the_image():
-    cells = Cells.of(mixed_model(), mixed_model().mixture)
+    model = mixed_model()
+    assert model.mixture is not None
+    cells = Cells.of(model, model.mixture)
     images = torch.rand(2, SIDE, SIDE, 3)
     assert torch.allclose(cells.paste(cells.cut(images), images.shape), images, atol=1e-5)
     first = drawn_cells(images, torch.tensor([[[0, 4]], [[8, 0]]]), 8)
@@ -149,6 +151,6 @@ def test_a_mixture_needs_cells_that_can_hold_it():
     level = face_model().spec.levels[0]
     with pytest.raises(ValueError, match="whole image"):
         ModelSpec(levels=(level,), mixture=MixtureSpec())
-    with pytest.raises(ValueError, match="directions"):
-        ModelSpec(levels=(level,), whole=face_model().spec.whole, mixture=MixtureSpec(directions=50))
+    model = Model(ModelSpec(levels=(level,), whole=face_model().spec.whole, mixture=MixtureSpec(directions=50)))
+    assert model.mixture is not None and model.mixture.directions == 3 + level.orthonormal
     assert SAMPLES * 2 == SIDE

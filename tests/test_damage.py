@@ -6,7 +6,7 @@ import pytest
 import torch
 from faces import SIDE, face_model, faces, psnr
 
-from nidcli.restore.damage import voted
+from nidcli.restore.damage import fringe, voted
 from nidcli.restore.grains import WINDOWS, grains
 from nidcli.restore.photo import restore
 
@@ -66,3 +66,15 @@ def test_a_colour_that_is_mostly_damage_is_damage_everywhere():
     assert float(told[painted].min()) > 0.6
     assert torch.equal(told[~painted], likely[~painted])
     assert torch.equal(voted(photo, likely * 0), likely * 0)
+
+
+@pytest.mark.parametrize("soft", [True, False])
+def test_strokes_that_fade_are_damage_to_their_end_and_sharp_ones_no_further(soft):
+    (clean,) = faces(1, 5)
+    share = torch.zeros(SIDE, SIDE)
+    share[6:26:5] = 1.0
+    if soft:
+        share[7:27:5] = 0.4
+    photo = clean + share[..., None] * (torch.tensor([1.0, 0.9, 0.0]) - clean)
+    told = fringe(photo, clean, share == 1)
+    assert torch.equal(told, (share > 0) & (share < 1))

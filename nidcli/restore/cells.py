@@ -51,7 +51,7 @@ class Cells:
         """Measured once for a dictionary as it is, then remembered."""
         now = tuple((t.device, t._version) for t in (*mixture.buffers(), *model.level(-1).parameters()))
         if mixture not in _known or _known[mixture][0] != now:
-            phi_MR = directions(model, mixture.spec.directions)
+            phi_MR = directions(model, mixture.directions)
             prior = Gaussians.of(mixture.weight_G, mixture.mean_GR, mixture.covariance_GRR)
             cells = Cells(model.level(-1).spec.pixels, phi_MR, prior, mixture.left_R, NOISE + float(mixture.left_rest))
             _known[mixture] = (now, cells)

@@ -32,6 +32,8 @@ REACH, ALIKE, SLIGHT = 8, 0.05, 0.3  # pixels that paint goes on; how alike its 
 COLOURS, VOTES = 32, 8.0  # shades of a channel; pixels, for sure, that make a vote
 ROUNDS, PASSED = 2, 0.7  # of checking; how much less likely damage is where a round saw none
 MOST = 0.7  # share of suspects beyond which there is nothing to check them by
+FADES, FAINT, ASIDE = 1, 0.06, 0.7  # pixels that paint fades over; its least share; how much else may differ
+THIN = 0.3  # least border to area of strokes
 SURROUNDED = 7  # of the eight neighbours
 
 
@@ -97,7 +99,33 @@ def checked(model: Model, photo_HWC: Tensor, likely_HW: Tensor, frame: Frame, *,
         if painted and float(found.float().mean()) > GRAINY:  # then paint has been seen, and its colour is known
             likely_HW = voted(photo_HWC, torch.where(found, 1.0, likely_HW * PASSED))
             maybe = found | (likely_HW > LIKELY)
+    if painted and float(found.float().mean()) > GRAINY:
+        filled = fill(model, photo_HWC, ~near(found), frame)
+        return closed(found | fringe(photo_HWC, filled, found))
     return found
+
+
+def near(damaged_HW: Tensor) -> Tensor:
+    """(H, W) bool: within FADES pixels of damage."""
+    side = 2 * FADES + 1
+    return nn.functional.max_pool2d(damaged_HW.float()[None, None], side, 1, FADES)[0, 0] > 0
+
+
+def fringe(photo_HWC: Tensor, filled_HWC: Tensor, damaged_HW: Tensor) -> Tensor:
+    """(H, W) bool: pixels beside damage that are a mixture of its colour and of what they would be filled with."""
+    side = 2 * FADES + 1
+    mask = damaged_HW.to(photo_HWC)[None]
+    sums = nn.functional.avg_pool2d(torch.cat([photo_HWC.permute(2, 0, 1) * mask, mask])[None], side, 1, FADES)[0]
+    paint = (sums[:-1] / sums[-1:].clamp_min(1e-6)).permute(1, 2, 0) - filled_HWC
+    differs = photo_HWC - filled_HWC
+    length = paint.square().sum(2)
+    share = (differs * paint).sum(2) / length.clamp_min(1e-6)
+    beside = (differs - share[..., None] * paint).square().sum(2)
+    around = near(damaged_HW) & ~damaged_HW & (length > SLIGHT**2)
+    thin = float(around.sum()) > THIN * float(damaged_HW.sum())
+    if not thin or float(share[around].clamp(-1, 1).mean()) < FAINT:  # it ends sharply
+        return torch.zeros_like(damaged_HW)
+    return around & (share > FAINT) & (beside < (ASIDE * share).square() * length)
 
 
 def spread(photo_HWC: Tensor, damaged_HW: Tensor) -> Tensor:

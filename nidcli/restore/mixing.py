@@ -19,7 +19,7 @@ from nidcli.restore.cells import directions
 from nidcli.restore.whole import FINE, WholeImage, whole_of
 from nidcli.solvers.mixture import Gaussians
 
-CELLS, PHOTOS = 40000, 2800  # drawn, from so many photos at most
+EACH, PHOTOS, LEAST_CELLS = 15, 2800, 50  # cells of a photo, photos at most, cells for each Gaussian at least
 SPLITS, ROUNDS = 10, 5
 PRIOR_CELLS, LEAST = 200.0, 1e-5  # see above; least variance
 FAINT = 0.15  # norm of a code without its constants, below which it has no direction
@@ -32,9 +32,9 @@ def learn_mixture(model: Model, photo: Callable[[int, int], Tensor], train: int,
     mixture = model.mixture
     assert mixture is not None
     whole = WholeImage.of(whole_of(model))
-    phi_MR = directions(model, mixture.spec.directions)
+    phi_MR = directions(model, mixture.directions)
     chosen = range(0, train, -(-train // PHOTOS))
-    each = -(-CELLS // len(chosen))
+    each = max(EACH, -(-LEAST_CELLS * mixture.spec.gaussians // len(chosen)))
     codes, left, rest = [], [], []
     for start in range(0, len(chosen), TOGETHER):
         photos = torch.stack([photo(i, whole.frame) for i in chosen[start : start + TOGETHER]]).to(phi_MR)
