@@ -33,7 +33,7 @@ COLOURS, VOTES = 32, 8.0  # shades of a channel; pixels, for sure, that make a v
 ROUNDS, PASSED = 2, 0.7  # of checking; how much less likely damage is where a round saw none
 MOST = 0.7  # share of suspects beyond which there is nothing to check them by
 FADES, FAINT, ASIDE = 1, 0.06, 0.7  # pixels that paint fades over; its least share; how much else may differ
-THIN = 0.3  # least border to area of strokes
+THIN, LOCAL = 0.3, 21  # least border to area of strokes, in windows of so many pixels a side
 SURROUNDED = 7  # of the eight neighbours
 
 
@@ -100,15 +100,14 @@ def checked(model: Model, photo_HWC: Tensor, likely_HW: Tensor, frame: Frame, *,
             likely_HW = voted(photo_HWC, torch.where(found, 1.0, likely_HW * PASSED))
             maybe = found | (likely_HW > LIKELY)
     if painted and float(found.float().mean()) > GRAINY:
-        filled = fill(model, photo_HWC, ~near(found), frame)
+        filled = fill(model, photo_HWC, ~near(found, FADES), frame)
         return closed(found | fringe(photo_HWC, filled, found))
     return found
 
 
-def near(damaged_HW: Tensor) -> Tensor:
-    """(H, W) bool: within FADES pixels of damage."""
-    side = 2 * FADES + 1
-    return nn.functional.max_pool2d(damaged_HW.float()[None, None], side, 1, FADES)[0, 0] > 0
+def near(damaged_HW: Tensor, reach: int) -> Tensor:
+    """(H, W) bool: within so many pixels of damage."""
+    return nn.functional.max_pool2d(damaged_HW.float()[None, None], 2 * reach + 1, 1, reach)[0, 0] > 0
 
 
 def fringe(photo_HWC: Tensor, filled_HWC: Tensor, damaged_HW: Tensor) -> Tensor:
@@ -121,11 +120,12 @@ def fringe(photo_HWC: Tensor, filled_HWC: Tensor, damaged_HW: Tensor) -> Tensor:
     length = paint.square().sum(2)
     share = (differs * paint).sum(2) / length.clamp_min(1e-6)
     beside = (differs - share[..., None] * paint).square().sum(2)
-    around = near(damaged_HW) & ~damaged_HW & (length > SLIGHT**2)
-    thin = float(around.sum()) > THIN * float(damaged_HW.sum())
-    if not thin or float(share[around].clamp(-1, 1).mean()) < FAINT:  # it ends sharply
-        return torch.zeros_like(damaged_HW)
-    return around & (share > FAINT) & (beside < (ASIDE * share).square() * length)
+    beyond = ~damaged_HW & (length > SLIGHT**2)
+    around = near(damaged_HW, 1) & beyond
+    told = torch.stack([share.clamp(-1, 1) * around, around.to(share), damaged_HW.to(share)])
+    shares, border, area = nn.functional.avg_pool2d(told, LOCAL, 1, LOCAL // 2)
+    soft = (border > THIN * area) & (shares > FAINT * border)  # strokes, on average not sharp
+    return soft & near(damaged_HW, FADES) & beyond & (share > FAINT) & (beside < (ASIDE * share).square() * length)
 
 
 def spread(photo_HWC: Tensor, damaged_HW: Tensor) -> Tensor:
