@@ -32,6 +32,7 @@ from nidcli.model import Model
 LOOKS = 3
 LAST = TotalVariation(steps=200)
 SHARPEN = TotalVariation(steps=60)
+ALONE = TotalVariation(steps=1000, tolerance=1e-6)  # where rays say all
 MANY, WEAK = 0.6, 0.15  # views a pixel of a side from which rays say all, and the share of lambda that is then best
 LOUD = 4.0  # of lambda at the last look, if there is noise: what the encoder does not vouch for is then smoothed
 SEEN = 8e6  # views times pixels, at the most, where looking again pays: more rays know more, and take their time
@@ -159,7 +160,7 @@ def reconstruct(viewer: Viewer, looks: int = LOOKS) -> Tensor:
     noisy = bool(viewer.noise_S.any())
     exact = encoder.spec.sharpen > 0 and not noisy
     if exact and viewer.scanner.geometry.views > MANY * viewer.scanner.geometry.size:
-        return viewer.plain(LAST, strength=WEAK)
+        return viewer.plain(ALONE if viewer.scanner.geometry.size <= LARGE else LAST, strength=WEAK)
     geometry = viewer.scanner.geometry
     last = LAST if geometry.size <= LARGE else SHARPEN
     look = viewer.first(FIRST)
