@@ -34,13 +34,13 @@ class Window:
     until: int | None
 
 
-def pace(clip: Clip, samples: int = SAMPLES, stride: int = STRIDE) -> tuple[int, int]:
+def pace(clip: Clip, samples: int, stride: int) -> tuple[int, int]:
     """How many frames a window holds, and how many frames of the clip lie from one to the next."""
     count = max(LEAST, min(samples, SAMPLE_BYTES // (3 * clip.width * clip.height)))
     return count, min(stride, max(1, -(-clip.count // count)))
 
 
-def walk(clip: Clip, samples: int = SAMPLES, stride: int = STRIDE) -> Iterator[list[Frame]]:
+def walk(clip: Clip, samples: int, stride: int) -> Iterator[list[Frame]]:
     """The frames of every window; the next ones are read when they are asked for."""
     count, every = pace(clip, samples, stride)
     scout = clip.frames(every)
@@ -54,7 +54,7 @@ def walk(clip: Clip, samples: int = SAMPLES, stride: int = STRIDE) -> Iterator[l
 def windows(clip: Clip, device: str, known: Model | None = None) -> Iterator[Window]:
     """The windows of a clip in their order. known : a background that is not learned again, only its noise."""
     found, until, so_far = None, 0, None
-    for frames in walk(clip):
+    for frames in walk(clip, SAMPLES, STRIDE):
         if found is not None:
             yield replace(found, until=until)
         samples_THWC = stacked(frames, device)
