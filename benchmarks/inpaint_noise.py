@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--siren", action="store_true")
     given = parser.parse_args()
     model = load_model(given.dict).model
-    kinds: dict[str, Damage] = {f"salt and pepper {share:.0%}": grains(share) for share in (0.05, 0.2, 0.4)}
+    kinds: dict[str, Damage] = {f"salt and pepper {share:.0%}": grains(share) for share in (0.05, 0.1, 0.2, 0.3, 0.4)}
     kinds |= {"stripes": stripes, "text": drawn(text), "scratches": drawn(scratches)}
     rows = [("damage", "ours", "given", "IoU", "median filter", "target")]
     images = r.photos(given.images)

@@ -31,6 +31,9 @@ class EncoderSpec:
     fold: int = 1  # pixels a side that become channels first: the network works at so much less than full resolution
     sharpen: int = 0  # rounds in which a slice's own edges guide it at last: for classes of flat parts
     augment: bool = False  # learned from pictures that are also turned, shifted and scaled a little, where few exist
+    relative: bool = (
+        False  # learned by the share of the first estimate's error that is left, small errors as large ones
+    )
 
 
 class _Block(nn.Module):
@@ -85,12 +88,28 @@ class Encoder(nn.Module):
         return seen_BIHW[:, : self.spec.channels] + correction_BCHW
 
 
+SMALL_ERROR = 1e-5  # mean square of a first estimate's error: less of it is not worth a share
+
+
+def encoder_loss(guess_BCHW: Tensor, seen_BIHW: Tensor, truth_BCHW: Tensor, *, relative: bool) -> Tensor:
+    """Mean squared error where a truth is given, NaN where none is; `relative` to the first estimate's, per image."""
+    asked = truth_BCHW.isfinite()
+    truth_BCHW = torch.where(asked, truth_BCHW, 0)
+    error_BCHW = torch.where(asked, guess_BCHW.float() - truth_BCHW, 0).square()
+    if not relative:
+        return error_BCHW.sum() / asked.sum().clamp_min(1)
+    first_BCHW = torch.where(asked, seen_BIHW[:, : truth_BCHW.shape[1]] - truth_BCHW, 0).square()
+    floor_B = SMALL_ERROR * asked.flatten(1).sum(1).clamp_min(1)
+    return (error_BCHW.flatten(1).sum(1) / (first_BCHW.flatten(1).sum(1) + floor_B)).mean()
+
+
 class EncoderTraining:
     """Descent on the squared error of what the encoder says of observations; what is kept is an average of its steps.
 
-    pairs(step) gives (B, inputs, H, W) observations and (B, channels, H, W) truths. The average of the weights is that
-    of Polyak and Juditsky (1992), exponentially weighted; the rate falls as a cosine. Gradients are cut to twice their
-    usual length (as Seetharaman et al. 2020 cut them to a quantile of their history): one odd batch ruins no weights.
+    pairs(step) gives (B, inputs, H, W) observations and (B, channels, H, W) truths, NaN where nothing is asked. The
+    average of the weights is that of Polyak and Juditsky (1992), exponentially weighted; the rate falls as a cosine.
+    Gradients are cut to twice their usual length (as Seetharaman et al. 2020 cut them to a quantile of their history):
+    one odd batch ruins no weights.
     """
 
     def __init__(self, encoder: Encoder, steps: int, rate: float = 2e-3, average: float = 0.998) -> None:
@@ -115,7 +134,7 @@ class EncoderTraining:
             seen_BIHW, truth_BCHW = pairs(self.step)
             with torch.autocast(device, torch.bfloat16):
                 guess_BCHW = self.encoder(seen_BIHW.contiguous(memory_format=torch.channels_last))
-            loss = (guess_BCHW.float() - truth_BCHW).square().mean()
+            loss = encoder_loss(guess_BCHW, seen_BIHW, truth_BCHW, relative=self.encoder.spec.relative)
             self.optimizer.zero_grad()
             loss.backward()
             norm = nn.utils.clip_grad_norm_(self.encoder.parameters(), LIMIT * self.usual or math.inf)

@@ -22,7 +22,7 @@ from nidcli.problem import DenseDesign, Design
 
 DENSE_BYTES = 2 << 30  # a design above this stays matrix-free
 CHUNK_BYTES = 256 << 20  # what one chunk of rows may take while it is measured
-CACHED_DESIGNS = 12  # an image has at most nine kinds of cells
+CACHED_DESIGNS = 16  # an image has at most nine kinds of cells, and an encoder of slices learns from 14 geometries
 
 _cache: WeakKeyDictionary[Dictionary, OrderedDict[Hashable, Design]] = WeakKeyDictionary()
 

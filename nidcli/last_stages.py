@@ -1,4 +1,5 @@
-"""What a run of learning does after the last bank: the gate, the level for the whole image, the encoder, the detector.
+"""What a run of learning does after the last bank: the gate, the level for the whole image, the mixture of its details,
+the encoder, the detector.
 
 Each stage is a generator over the learner that it is a stage of, and does nothing where the model has no such part.
 """
@@ -20,6 +21,7 @@ from nidcli.operators import Sample
 from nidcli.problem import DenseDesign
 from nidcli.progress import Progress
 from nidcli.restore.learning import learn_from
+from nidcli.restore.mixing import learn_mixture
 
 if TYPE_CHECKING:
     from nidcli.learn import Learner
@@ -55,6 +57,14 @@ def whole(run: Learner) -> Iterator[Progress]:
         yield run.told(1)
 
 
+def mixture(run: Learner) -> Iterator[Progress]:
+    """The Gaussians of cells, in one step."""
+    if run.model.mixture is not None:
+        learn_mixture(run.model, run.collection.image, run.train, run.chance(1 << 21))
+        run.place.step = 1
+        yield run.told(1)
+
+
 def encoder(run: Learner) -> Iterator[Progress]:
     """Trained on partial observations."""
     if run.model.encoder is not None:
@@ -70,6 +80,7 @@ def detector(run: Learner) -> Iterator[Progress]:
 LAST_STAGES: dict[str, Callable[[Learner], Iterator[Progress]]] = {
     "gate": gate,
     "whole": whole,
+    "mixture": mixture,
     "encoder": encoder,
     "detector": detector,
 }

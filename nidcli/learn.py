@@ -6,6 +6,7 @@
         polish     codes solved, gradient through the experts                                    (polish.py)
     gate           trained on what the solver would answer                                        (gates.py)
     whole          the Gaussian of whole images, in closed form                        (restore/learning.py)
+    mixture        Gaussians of cells, by expectation and maximisation                  (restore/mixing.py)
     encoder        trained on partial observations of the collection                   (encoder.py, observers.py)
     detector       trained on damaged photos of the collection                         (encoder.py, observers.py)
 

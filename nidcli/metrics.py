@@ -19,9 +19,9 @@ WINDOW = 11  # pixels; an image with a shorter side has no SSIM: NaN, which repo
 _HALO = WINDOW - 1
 _SIGMA = 1.5
 _C1, _C2 = 0.01**2, 0.03**2  # (K1 L)^2 and (K2 L)^2 of the paper, L = 1
-_BLOCK = 32  # rows blurred by one matrix product
+_BLOCK = 16  # rows blurred by one matrix product
 _BAND_PIXELS = 1 << 18  # pixels compared at a time
-_BATCH_PIXELS = 1 << 16  # of several small images: their maps stay in the cache
+_BATCH_PIXELS = 1 << 15  # of several small images: their maps stay in the cache
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:
@@ -180,7 +180,7 @@ def _blur(rows: Tensor) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _band(device: torch.device) -> Tensor:
-    """(32, 42): row i holds the window at columns i to i + 10."""
+    """(16, 26): row i holds the window at columns i to i + 10."""
     window = torch.exp(-0.5 * ((torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2) / _SIGMA) ** 2)
     window /= window.sum()
     block = torch.zeros(_BLOCK, _BLOCK + _HALO, dtype=torch.float64)

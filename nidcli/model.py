@@ -16,6 +16,7 @@ from nidcli.dictionary import Dictionary, DictionarySpec
 from nidcli.encoder import Encoder, EncoderSpec
 from nidcli.errors import UsageError
 from nidcli.gates import CellGate, GateSpec
+from nidcli.mixture import Mixture, MixtureSpec
 from nidcli.moe.gates import MoeGate, MoeGateSpec
 from nidcli.partition import Partition, Tile, tiles
 from nidcli.problem import Prior
@@ -67,10 +68,15 @@ class ModelSpec:
     encoder: EncoderSpec | None = None
     detector: EncoderSpec | None = None  # says of a photo where it is damaged
     moe: MoeGateSpec | None = None
+    mixture: MixtureSpec | None = None  # of the codes of the finest level's cells: details between scattered pixels
 
     def __post_init__(self) -> None:
         if self.whole is not None and self.whole.cells != 1:
             raise ValueError(f"the level for the whole image has one cell, not {self.whole.cells}")
+        if self.mixture is not None:
+            finest = self.levels[-1]
+            if self.whole is None or not finest.shared or finest.pixels % 2:
+                raise ValueError("a mixture needs a level for the whole image, and one bank of cells of even pixels")
 
 
 class Level(nn.Module):
@@ -140,8 +146,10 @@ class Model(nn.Module):
         self.levels = nn.ModuleList(Level(level) for level in spec.levels)
         self.gate = CellGate(spec.gate, spec.levels[-1].orthonormal) if spec.gate else None
         self.whole = Whole(spec.whole) if spec.whole else None
-        self.encoder = Encoder(spec.encoder) if spec.encoder else None
         self.detector = Encoder(spec.detector) if spec.detector else None
+        self.encoder = Encoder(spec.encoder) if spec.encoder else None
+        finest = spec.levels[-1]
+        self.mixture = Mixture(spec.mixture, finest.dictionary.channels + finest.orthonormal) if spec.mixture else None
         self.moe = _moe_gate(spec.moe, spec.levels[-1]) if spec.moe else None
 
     def level(self, index: int) -> Level:

@@ -88,6 +88,7 @@ def last_steps(spec: LearnSpec) -> dict[str, int]:
     return {
         "gate": spec.gate_steps if model.gate else 0,
         "whole": 1 if model.whole else 0,
+        "mixture": 1 if model.mixture else 0,
         "encoder": spec.encoder_steps if model.encoder else 0,
         "detector": spec.detector_steps if model.detector else 0,
     }

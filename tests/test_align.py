@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 from faces import SIDE, face_model, faces
+from skimage.data import astronaut
 
 from nidcli.restore.align import align, sought
+from nidcli.restore.detect import detected
 from nidcli.restore.frame import Frame, back
 from nidcli.restore.trust import judge
 from nidcli.restore.whole import WholeImage, whole_of
@@ -47,3 +49,12 @@ def test_the_dictionary_fits_its_own_faces_and_nothing_else():
     fit = judge(face_model(), other, known, middle)
     assert not fit.fits
     assert fit.misfit > 2 * max(fit.misfit for fit in fits)
+
+
+def test_the_face_of_a_whole_portrait_is_where_to_begin():
+    portrait = torch.from_numpy(astronaut()).float() / 255
+    for photo, times in ((portrait, 1), (portrait[::2, ::2], 2)):
+        frame = detected(photo)[0]
+        assert abs(frame.x * times - 224) < 14 and abs(frame.y * times - 124) < 22
+        assert 40 < frame.half * times < 64
+    assert detected(torch.rand(40, 60, 3)) == [] and detected(torch.zeros(16, 16, 3)) == []

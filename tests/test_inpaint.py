@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from faces import SIDE, face_model, faces
@@ -142,6 +143,19 @@ def test_a_photo_of_another_kind_is_told(nid: Nid, folder: Path, tiny: Path):
     code, out, err = nid("inpaint", folder / "b.png", "-o", folder / "o.png", *flags)
     assert code == 0 and "does not fit" in err
     assert json.loads(out)["items"][0]["fits"] is False
+
+
+def test_a_small_photo_that_was_blurred_comes_back_sharper_where_that_is_told(nid: Nid, folder: Path, tiny: Path):
+    truth = pixels().astype(np.float32)
+    blurred = cv2.GaussianBlur(truth.reshape(SIDE // 2, 2, SIDE // 2, 2, 3).mean((1, 3)), (0, 0), 1.0)
+    write_image(folder / "s.png", blurred.round().astype(np.uint8))
+    flags, errors = ("--scale", 2, "--dict", tiny, "--overwrite"), []
+    for blur in (("--blur", 1.0), ()):
+        code, _, err = nid("upscale", folder / "s.png", "-o", folder / "l.png", *flags, *blur)
+        assert code == 0, err
+        errors.append(np.abs(read_image(folder / "l.png").pixels - truth).mean())
+    assert errors[0] < 0.8 * errors[1]
+    assert nid("upscale", folder / "s.png", "-o", folder / "l.png", *flags, "--blur", -1)[0] == 2
 
 
 def test_a_photo_is_enlarged(nid: Nid, folder: Path, tiny: Path):

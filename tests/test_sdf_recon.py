@@ -58,7 +58,7 @@ def test_two_bodies_stay_two_and_nothing_lies_between_them():
     shift = np.array([0.5, 0, 0])
     points = np.concatenate([one.points_N3 - shift, two.points_N3 + shift])
     normals = np.concatenate([normals_of(one), normals_of(two)])
-    surface = reconstruct(small_model(), Cloud(points, normals), Options(resolution=64), QUIET)
+    surface = reconstruct(small_model(), Cloud(points, normals), Options(resolution=64, symmetry="none"), QUIET)
     assert surface.report.components == 2
     assert (np.abs(surface.mesh.vertices_V3[:, 0]) > 0.1).all()
 
@@ -69,7 +69,7 @@ def test_without_normals_a_noisy_sphere_is_found_and_looks_outwards():
     found = estimate_normals(noisy)
     assert (np.einsum("nd,nd->n", found.normals_N3, normals_of(cloud)) > 0.7).mean() > 0.98
     assert 0.003 < found.noise < 0.016
-    surface = reconstruct(small_model(), Cloud(noisy), Options(resolution=48), QUIET)
+    surface = reconstruct(small_model(), Cloud(noisy), Options(resolution=48, symmetry="none"), QUIET)
     assert surface.report.normals == "estimated"
     assert volume(surface.mesh) == pytest.approx(4 / 3 * np.pi * 0.9**3, rel=0.06)
 
@@ -104,8 +104,8 @@ def test_a_half_that_is_unseen_is_left_open_or_mirrored_where_that_is_asked():
     cloud = box_cloud(3000)
     seen = (cloud.points_N3 @ np.array([1.0, 0.3, 0.2])) < 0.55
     half = Cloud(cloud.points_N3[seen], normals_of(cloud)[seen])
-    left = reconstruct(small_model(), half, Options(resolution=48), QUIET)
-    whole = reconstruct(small_model(), half, Options(resolution=48, complete="mirror"), QUIET)
+    left = reconstruct(small_model(), half, Options(resolution=48, symmetry="none"), QUIET)
+    whole = reconstruct(small_model(), half, Options(resolution=48, complete="mirror", symmetry="none"), QUIET)
     assert left.report.added == 0 and not left.report.watertight
     assert whole.report.added > 100
     reach = [float(np.ptp(surface.mesh.vertices_V3[:, 0])) for surface in (left, whole)]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _PREVIEW = typer.Option("--preview", metavar="FILE.png", help="A picture of cloud and mesh; for many, a folder.")
 _NOISE = typer.Option("--noise", min=0.0, metavar="SIGMA", help="Of the points, in the cloud's units; else estimated.")
+_RESOLUTION = typer.Option("--resolution", min=0, max=1024, help="Steps along the longest side, about; 0 by density.")
+_SYMMETRY = typer.Option("--symmetry", help="Use mirror images that lie on what is seen, where there is a mirror.")
 _COMPLETE = typer.Option("--complete", help="What is unseen: left open, or the mirror image of what is seen.")
 
 
@@ -27,15 +29,14 @@ def command(
     report: ReportOptions,
     inputs: Inputs = None,
     dictionary: Dictionary = "chair",
-    resolution: Annotated[
-        int, typer.Option("--resolution", min=0, max=1024, help="Steps along the longest side, about; 0 by density.")
-    ] = 0,
+    resolution: Annotated[int, _RESOLUTION] = 0,
     normals: Annotated[
         Literal["auto", "file", "estimate"],
         typer.Option("--normals", help="Of the file, or estimated; auto takes what the file has."),
     ] = "auto",
     noise: Annotated[float | None, _NOISE] = None,
     complete: Annotated[Literal["none", "mirror"], _COMPLETE] = "none",
+    symmetry: Annotated[Literal["auto", "none"], _SYMMETRY] = "auto",
     form: Annotated[Literal["ply", "obj", "stl", "glb"], typer.Option("--format", help="Of the meshes.")] = "ply",
     preview: Annotated[Path | None, _PREVIEW] = None,
 ) -> None:
@@ -59,8 +60,8 @@ def command(
     jobs = files.plan(files.inputs(inputs, only=CLOUDS), suffix, dry_run=run.dry_run)
     if preview is not None and (len(jobs) == 1) != (preview.suffix.lower() == ".png"):
         raise UsageError(f"--preview {preview} should be a .png file for one cloud, and a folder for many; change it.")
-    device, options = run.start(), Options(resolution=resolution, normals=normals, noise=noise, complete=complete)
-    artifact = load_model(dictionary, device)
+    options = Options(resolution=resolution, normals=normals, noise=noise, complete=complete, symmetry=symmetry)
+    artifact = load_model(dictionary, device := run.start())
     check_model(artifact.model, artifact.name)
     if run.dry_run:
         console.note(plan_note(options))

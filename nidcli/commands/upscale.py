@@ -25,6 +25,7 @@ def command(
     dictionary: Dictionary = "face",
     scale: Annotated[Literal["2", "4", "8"], typer.Option("--scale", help="Times the size of the photo.")] = "4",
     align: Align = False,
+    blur: Annotated[float, typer.Option("--blur", metavar="SIGMA", min=0, max=10, help="Of the photo, in pixels.")] = 0,
 ) -> None:
     """
     Averaged down again, the large photo is the small one.
@@ -55,7 +56,7 @@ def command(
         (one,) = loaded
         photo, times = one.photo, int(scale)
         width, height = drawn_size(photo.width, photo.height, times, None)
-        large, fit = upscaled(artifact.model, photo.pixels, times, aligned=align)
+        large, fit = upscaled(artifact.model, photo.pixels, times, aligned=align, blur=blur)
         if not fit.fits:
             console.note(warn(one.item.path, fit.misfit, fit.usual))
         keys = Upscaled(width, height, fit.misfit, fit.fits)

@@ -33,6 +33,7 @@ LOOKS = 3
 LAST = TotalVariation(steps=200)
 SHARPEN = TotalVariation(steps=60)
 MANY, WEAK = 0.6, 0.15  # views a pixel of a side from which rays say all, and the share of lambda that is then best
+LOUD = 4.0  # of lambda at the last look, if there is noise: what the encoder does not vouch for is then smoothed
 SEEN = 8e6  # views times pixels, at the most, where looking again pays: more rays know more, and take their time
 LARGE = 256  # pixels a side from which on fewer steps have to do
 USUAL, ALIKE = 0.2, (0.03, 0.8)  # mean of a slice in the dictionary's units, in which air is 0 and dense bone 1
@@ -155,7 +156,8 @@ def reconstruct(viewer: Viewer, looks: int = LOOKS) -> Tensor:
     encoder, side = viewer.model.encoder, side_of(viewer.model)
     assert encoder is not None
     # flat parts come back exactly from rays without noise, and then better without an estimate's say on values
-    exact = encoder.spec.sharpen > 0 and not bool(viewer.noise_S.any())
+    noisy = bool(viewer.noise_S.any())
+    exact = encoder.spec.sharpen > 0 and not noisy
     if exact and viewer.scanner.geometry.views > MANY * viewer.scanner.geometry.size:
         return viewer.plain(LAST, strength=WEAK)
     geometry = viewer.scanner.geometry
@@ -163,7 +165,8 @@ def reconstruct(viewer: Viewer, looks: int = LOOKS) -> Tensor:
     look = viewer.first(FIRST)
     for _ in range(looks - 1 if geometry.views * geometry.size**2 <= SEEN else 0):
         look = viewer.guided(viewer.encoded(encoder, look, side), NEXT)
-    look = viewer.guided(viewer.encoded(encoder, look, side), last, anchor=0.0 if exact else 1.0)
+    strength, anchor = LOUD if noisy else 1.0, 0.0 if exact else 1.0
+    look = viewer.guided(viewer.encoded(encoder, look, side), last, strength, anchor)
     for _ in range(encoder.spec.sharpen if exact else 0):
         look = viewer.guided(look.agreed_NS, SHARPEN, anchor=0.0)
     return look.agreed_NS

@@ -3,9 +3,9 @@
 A frame is scored by how little of its own contrast the class leaves unexplained: the part of the photo in it, brought
 to the usual mean and contrast, has a distance from the class (what is left over, and how unusual its code is: a
 Gaussian energy), and that is taken as a share of its energy, so that a plain wall does not pass for a face.
-The mean photo of the class, turned a little either way, is compared with the photo shrunk to many sizes, at every place
-at once (normalised correlation, Lewis 1995). The best places are improved step by step by the score above (a pattern
-search, Hooke & Jeeves 1961). Nothing but the dictionary is needed.
+Where a detector of faces sees some (detect.py), it says where to begin. Elsewhere the mean photo of the class, turned a
+little either way, is compared with the photo shrunk to many sizes, at every place at once (normalised correlation,
+Lewis 1995). The likely places are improved step by step by the score above (a pattern search, Hooke & Jeeves 1961).
 
 Letters: F frames, n samples a side at the resolution at hand, C channels, R leading experts.
 """
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from nidcli.model import Model
+from nidcli.restore.detect import detected
 from nidcli.restore.fill import harmonic
 from nidcli.restore.frame import Frame, cut
 from nidcli.restore.whole import WholeImage, area, whole_of
@@ -38,8 +39,10 @@ def align(model: Model, photo_HWC: Tensor, known_HW: Tensor) -> Frame:
         photo_HWC = harmonic(photo_HWC[None], known_HW[None])[0]
     whole = WholeImage.of(whole_of(model))
     score = _Score(whole, photo_HWC, IMPROVED, PIXELS)
-    found = sorted(sought(whole, photo_HWC), key=lambda pair: -pair[0])
-    likely = [frame for alike, frame in found[:BEST] if alike >= ALIKE * found[0][0]]
+    likely = detected(photo_HWC)[:BEST]
+    if not likely:
+        found = sorted(sought(whole, photo_HWC), key=lambda pair: -pair[0])
+        likely = [frame for alike, frame in found[:BEST] if alike >= ALIKE * found[0][0]]
     return min((_improved(score, frame) for frame in likely), key=lambda pair: pair[0])[1]
 
 

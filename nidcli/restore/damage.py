@@ -1,9 +1,11 @@
 """The damaged pixels of a photo, found: suspicion in the frame of the class, then at the photo's own pixels.
 
+Grains are found first (grains.py), and bridged for what follows.
 The detector says how likely each pixel of the frame is damaged (suspicion.py). A photo whose pixels are finer is judged
 once more at its own, starting from that answer: grains and thin lines are lost in the frame. All that may be damaged
-is then hidden and filled, and a pixel counts as damaged that differs from its fill, the less likely the more. Holes of
-a single pixel within damage are closed, since what surrounds them is not believed either.
+is then hidden and filled, and a pixel counts as damaged that differs from its fill, the less likely the more. Paint has
+a colour: pixels of one colour vote together, before and after. Holes of a single pixel within damage are closed, since
+what surrounds them is not believed either.
 
 Letters: H, W pixels of the photo, n pixels a side of the frame, C channels.
 """
@@ -14,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from nidcli.model import Model
+from nidcli.restore.fill import harmonic
 from nidcli.restore.frame import Frame, back, cut, within
+from nidcli.restore.grains import grains
 from nidcli.restore.masked import fill
 from nidcli.restore.robust import Robust
 from nidcli.restore.suspicion import LIKELY, Suspicion, damage_of, lonely, suspect
@@ -22,9 +26,14 @@ from nidcli.restore.whole import FINE, WholeImage, whole_of
 
 FINER = 1.2  # times the pixels of the frame: from here on the photo is judged at its own
 MAYBE, VISIBLE = 0.2, 0.25  # a pixel that may be damaged; by how much it must differ if it is unlikely to be
+GRAIN = 0.8  # how likely a grain is damage, before it is checked
 GRAINY, STANDS_OUT = 0.01, 0.25  # share of damage; difference from the median around
-REACH, ALIKE, SLIGHT = 8, 0.05, 0.2  # pixels that paint goes on; how alike its colour; how much it differs
-ROUNDS, MOST = 2, 0.7  # of checking; share of suspects beyond which there is nothing to check them by
+REACH, ALIKE, SLIGHT = 8, 0.05, 0.3  # pixels that paint goes on; how alike its colour; how much it differs
+COLOURS, VOTES = 32, 8.0  # shades of a channel; pixels, for sure, that make a vote
+ROUNDS, PASSED = 2, 0.7  # of checking; how much less likely damage is where a round saw none
+MOST = 0.7  # share of suspects beyond which there is nothing to check them by
+FADES, FAINT, ASIDE = 1, 0.06, 0.7  # pixels that paint fades over; its least share; how much else may differ
+THIN, LOCAL = 0.3, 21  # least border to area of strokes, in windows of so many pixels a side
 SURROUNDED = 7  # of the eight neighbours
 
 
@@ -34,7 +43,9 @@ def find(model: Model, photo_HWC: Tensor, frame: Frame) -> tuple[Tensor, Robust]
     height, width, _ = photo_HWC.shape
     whole = WholeImage.of(whole_of(model))
     everywhere = torch.ones(1, height, width, dtype=torch.bool, device=photo_HWC.device)
-    values, share = cut(frame, photo_HWC[None], everywhere, whole.frame)
+    strewn = grains(photo_HWC)
+    seen = harmonic(photo_HWC[None], ~strewn[None]) if bool(strewn.any()) else photo_HWC[None]
+    values, share = cut(frame, seen, everywhere, whole.frame)
     values = torch.where(share[..., None] > 0, values, whole.draw(whole.mean_K[:, None]))
     suspicion, fit = suspect(whole, values)
     likely = damage_of(model.detector, suspicion)
@@ -46,17 +57,36 @@ def find(model: Model, photo_HWC: Tensor, frame: Frame) -> tuple[Tensor, Robust]
         likely = likely * (say == 1)
         if zoom > FINER and model.detector is not None:
             drawn = back(frame, whole.draw(fit.code_KB), width, height)
-            left = (photo_HWC[None] - drawn) * say[..., None]
-            own = damage_of(model.detector, padded(Suspicion(likely, photo_HWC[None], left)))[:, :height, :width]
+            left = (seen - drawn) * say[..., None]
+            own = damage_of(model.detector, padded(Suspicion(likely, seen, left)))[:, :height, :width]
             likely = torch.maximum(own, torch.where(likely > 0.8, likely, 0))
-    return checked(model, photo_HWC, likely[0], frame), fit
+    if bool(strewn.any()):
+        return checked(model, photo_HWC, torch.where(strewn, GRAIN, likely[0]), frame, painted=False), fit
+    return checked(model, photo_HWC, voted(photo_HWC, likely[0]), frame), fit
 
 
-def checked(model: Model, photo_HWC: Tensor, likely_HW: Tensor, frame: Frame) -> Tensor:
-    """(H, W) bool: of what may be damaged, what differs from what it would be filled with."""
+def voted(photo_HWC: Tensor, likely_HW: Tensor) -> Tensor:
+    """(H, W) how likely, of which pixels of a colour tell each other: paint has a colour that little else has."""
+    C = photo_HWC.shape[2]
+    place = (photo_HWC * (COLOURS - 1)).round().long().clamp(0, COLOURS - 1)
+    bin_HW = place @ (COLOURS ** torch.arange(C, device=place.device))
+    sums = torch.zeros(2, COLOURS**C, device=photo_HWC.device)
+    sums.index_add_(1, bin_HW.flatten(), torch.stack([likely_HW.flatten(), torch.ones_like(likely_HW).flatten()]))
+    near = sums.view(1, 2, *[COLOURS] * C)
+    for axis in range(2, 2 + C):  # with the colours next to it
+        near = near.movedim(axis, -1)
+        near = nn.functional.avg_pool1d(near.flatten(1, -2), 3, 1, 1).view_as(near).movedim(-1, axis) * 3
+    paint, all_of_it = near[0].flatten(1)
+    vote = torch.where(paint > VOTES, paint / all_of_it.clamp_min(1), 0)
+    return torch.maximum(likely_HW, vote[bin_HW])
+
+
+def checked(model: Model, photo_HWC: Tensor, likely_HW: Tensor, frame: Frame, *, painted: bool = True) -> Tensor:
+    """(H, W) bool: of what may be damaged, what differs from what it would be filled with. painted : has colours."""
     maybe = likely_HW > MAYBE
     if float((likely_HW > LIKELY).float().mean()) > GRAINY:  # then single pixels that stand out are suspects, too
         maybe = maybe | (lonely(photo_HWC[None])[0, ..., 0] > STANDS_OUT)
+    found = maybe
     for _ in range(ROUNDS):
         if not bool(maybe.any()) or float(maybe.float().mean()) > MOST:
             return closed(likely_HW > LIKELY)
@@ -64,8 +94,38 @@ def checked(model: Model, photo_HWC: Tensor, likely_HW: Tensor, frame: Frame) ->
         differs = (photo_HWC - fill(model, photo_HWC, ~hidden, frame)).abs().amax(2)
         found = maybe & (differs > VISIBLE * (1 - likely_HW))
         grown = spread(photo_HWC, found) & hidden & ~found & (differs > SLIGHT)
-        maybe = closed(found | grown)
-    return maybe
+        found = closed(found | grown)
+        maybe = found
+        if painted and float(found.float().mean()) > GRAINY:  # then paint has been seen, and its colour is known
+            likely_HW = voted(photo_HWC, torch.where(found, 1.0, likely_HW * PASSED))
+            maybe = found | (likely_HW > LIKELY)
+    if painted and float(found.float().mean()) > GRAINY:
+        filled = fill(model, photo_HWC, ~near(found, FADES), frame)
+        return closed(found | fringe(photo_HWC, filled, found))
+    return found
+
+
+def near(damaged_HW: Tensor, reach: int) -> Tensor:
+    """(H, W) bool: within so many pixels of damage."""
+    return nn.functional.max_pool2d(damaged_HW.float()[None, None], 2 * reach + 1, 1, reach)[0, 0] > 0
+
+
+def fringe(photo_HWC: Tensor, filled_HWC: Tensor, damaged_HW: Tensor) -> Tensor:
+    """(H, W) bool: pixels beside damage that are a mixture of its colour and of what they would be filled with."""
+    side = 2 * FADES + 1
+    mask = damaged_HW.to(photo_HWC)[None]
+    sums = nn.functional.avg_pool2d(torch.cat([photo_HWC.permute(2, 0, 1) * mask, mask])[None], side, 1, FADES)[0]
+    paint = (sums[:-1] / sums[-1:].clamp_min(1e-6)).permute(1, 2, 0) - filled_HWC
+    differs = photo_HWC - filled_HWC
+    length = paint.square().sum(2)
+    share = (differs * paint).sum(2) / length.clamp_min(1e-6)
+    beside = (differs - share[..., None] * paint).square().sum(2)
+    beyond = ~damaged_HW & (length > SLIGHT**2)
+    around = near(damaged_HW, 1) & beyond
+    told = torch.stack([share.clamp(-1, 1) * around, around.to(share), damaged_HW.to(share)])
+    shares, border, area = nn.functional.avg_pool2d(told, LOCAL, 1, LOCAL // 2)
+    soft = (border > THIN * area) & (shares > FAINT * border)  # strokes, on average not sharp
+    return soft & near(damaged_HW, FADES) & beyond & (share > FAINT) & (beside < (ASIDE * share).square() * length)
 
 
 def spread(photo_HWC: Tensor, damaged_HW: Tensor) -> Tensor:

@@ -4,7 +4,7 @@
     carried    and what it leaves of the known pixels, continued: drawn + likeliest(seen - drawn)     (fill.py)
     said       the encoder looks at all of this and adds what it misses
 
-Of a small photo averages over areas are known, and the Gaussian posterior mean is the first estimate. The encoder
+Of a small photo averages over areas are known: the Gaussian posterior mean, and what it misses of them. The encoder
 looks at blocks of FINE x FINE pixels as channels of one: it then costs a quarter, and sees four times as far.
 
 Letters: B photos, H = W pixels of the frame, C channels, I channels that the encoder sees.
@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from nidcli.encoder import Encoder
 from nidcli.restore.fill import likeliest
-from nidcli.restore.whole import FINE, WholeImage
+from nidcli.restore.whole import FINE, WholeImage, area
 
 FIRST = 24  # steps towards the likeliest detail, for the encoder: it does the rest
+BACK = 2  # projections (Irani & Peleg 1991) of what a first estimate misses of a small photo
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,22 @@ def view(whole: WholeImage, values_BHWC: Tensor, known_BHW: Tensor) -> View:
     return View(torch.where(known_BHW[..., None], values_BHWC, carried), drawn, known)
 
 
-def view_small(whole: WholeImage, small_BHWC: Tensor) -> View:
-    """Of small photos, whose pixels are averages over areas."""
-    drawn = whole.draw(whole.posterior_small(small_BHWC))
+def view_small(whole: WholeImage, small_BHWC: Tensor, blur: float = 0.0) -> View:
+    """Of small photos, whose pixels are averages over areas, and blurred then where `blur` says so (in pixels)."""
+    drawn = whole.draw(whole.posterior_small(small_BHWC, blur))
     height, width = small_BHWC.shape[1:3]
     share = drawn.new_full(drawn.shape[:3], min(1.0, height * width / whole.frame**2))
-    return View(drawn, drawn, share)
+    carried, small = drawn.permute(0, 3, 1, 2), small_BHWC.permute(0, 3, 1, 2)
+    for _ in range(0 if blur else BACK):
+        missed = small - area(carried, width, height)
+        carried = carried + nn.functional.interpolate(missed, drawn.shape[1:3], mode="bicubic")
+    return View(carried.permute(0, 2, 3, 1), drawn, share)
 
 
 @torch.no_grad()
 def said(encoder: Encoder | None, seen: View) -> Tensor:
     """(B, H, W, C): the encoder's answer, or the first estimate where there is no encoder."""
-    return seen.carried_BHWC if encoder is None else unfold(encoder(seen.folded()))
+    if encoder is None:
+        return seen.carried_BHWC
+    answer = unfold(encoder(seen.folded().contiguous(memory_format=torch.channels_last)))
+    return torch.where(seen.share_BHW[..., None] < 1, answer, seen.carried_BHWC)

@@ -57,8 +57,9 @@ def likeliest(
 
 
 def field(rough_P: Tensor, zoom: float = 1.0) -> Callable[[Tensor], Tensor]:
-    """(B, C, H, W) -> its product with the precision of the field c, on a grid `zoom` times as fine as that of c."""
-    stretched = rough_P.double().cpu() * zoom ** (2 * torch.arange(len(rough_P), dtype=torch.float64))
+    """(B, C, H, W) -> its product with the precision of the field c, on a grid `zoom` times as fine as that of c, but
+    for a factor: `field_strength`."""
+    stretched = _stretched(rough_P, zoom)
     first, *powers = (stretched / stretched.max()).flip(0).tolist()
 
     def precision(u: Tensor) -> Tensor:
@@ -68,6 +69,15 @@ def field(rough_P: Tensor, zoom: float = 1.0) -> Callable[[Tensor], Tensor]:
         return out
 
     return precision
+
+
+def field_strength(rough_P: Tensor, zoom: float = 1.0) -> float:
+    """What `field` leaves out. A finer grid has zoom^2 as many pixels, of which all together say as much."""
+    return float(_stretched(rough_P, zoom).max()) / zoom**2
+
+
+def _stretched(rough_P: Tensor, zoom: float) -> Tensor:
+    return rough_P.double().cpu() * zoom ** (2 * torch.arange(len(rough_P), dtype=torch.float64))
 
 
 def roughness(images_XHH: Tensor) -> Tensor:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SPARSE = (0.05, 0.95)  # of pixels that are missing where they are missing at random
+SPARSE = (0.05, 0.92)  # of pixels that are missing where they are missing at random
 
 
 def hole(side: int, chance: torch.Generator) -> Tensor:
-    """(side, side) bool, one kind at random."""
-    kind = int(uniform(chance) * 6)
+    """(side, side) bool, one kind at random: pixels here and there, and squares, most often."""
+    kind = int(uniform(chance) * 9)
     y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    if kind <= 1:
-        count = 1 if kind == 0 else 2 + int(uniform(chance) * 3)
-        return torch.stack([rectangle(y, x, side, chance, square=kind == 0) for _ in range(count)]).any(0)
-    if kind == 2:
+    if kind <= 2:
+        count = 1 if kind <= 1 else 2 + int(uniform(chance) * 3)
+        return torch.stack([rectangle(y, x, side, chance, square=kind <= 1) for _ in range(count)]).any(0)
+    if kind == 3:
         widths = [0.7 + side * 0.04 * uniform(chance) ** 2 for _ in range(2 + int(uniform(chance) * 8))]
         return torch.stack([stroke(y, x, side, chance, width) for width in widths]).any(0)
-    if kind == 3:
+    if kind <= 6:
         low, high = SPARSE
         return torch.rand(side, side, generator=chance) < low + (high - low) * uniform(chance)
-    if kind == 4:
+    if kind == 7:
         along, period = (y, x)[int(uniform(chance) * 2)], 6 + int(uniform(chance) * 26)
         return (along + int(uniform(chance) * period)) % period < 1 + int(uniform(chance) * period / 2)
     along, edge = (y, x)[int(uniform(chance) * 2)], side * (0.3 + 0.4 * uniform(chance))

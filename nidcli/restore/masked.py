@@ -2,9 +2,10 @@
 
     answer(x) = said(x) + continued(y - said)(x)        in the hole;   y(x) elsewhere, to the last bit
 
-`said` is the Gaussian's and the encoder's answer in the frame of the class (estimate.py), drawn at the photo's pixels.
-What it misses of the known pixels is continued into the hole, so that there is no seam: as the likeliest detail where
-the photo's pixels are about those of the frame, harmonically in larger photos. Outside the frame the class has no say.
+`said` is the Gaussian's and the encoder's answer in the frame of the class (estimate.py), and the mixture's where
+pixels are missing here and there (cells.py), drawn at the photo's pixels. What it misses of the known pixels is
+continued into the hole, so that there is no seam: as the likeliest detail where the photo's pixels are about those of
+the frame, harmonically in larger photos. Outside the frame the class has no say.
 
 Letters: B photos, H, W pixels, C channels, n pixels a side of the frame.
 """
@@ -15,12 +16,14 @@ import torch
 from torch import Tensor
 
 from nidcli.model import Model
+from nidcli.restore.cells import Cells
 from nidcli.restore.estimate import said, view
 from nidcli.restore.fill import harmonic, likeliest
 from nidcli.restore.frame import Frame, back, cut, within
 from nidcli.restore.whole import WholeImage, whole_of
 
 LARGE = 2.0  # times the pixels of the frame: beyond, details are not those that the class was learned with
+TENSE = (0.0, 0.05, 1.0)  # without the class: as smooth as a plate under tension, L + 20 L^2
 KNOWN = 0.5  # of a pixel of the frame: it counts as known from here on
 
 
@@ -33,10 +36,14 @@ def fill(
     frame = frame or Frame.middle(width, height)
     whole = WholeImage.of(whole_of(model))
     if not trusted:
-        filled = harmonic(photo_HWC[None], known_HW[None])[0]
+        smooth = torch.tensor(TENSE, device=photo_HWC.device)
+        filled = likeliest(photo_HWC[None], known_HW[None], smooth)[0].clamp(0, 1)
         return torch.where(known_HW[..., None], photo_HWC, filled)
     values, share = cut(frame, photo_HWC[None], known_HW[None], whole.frame)
-    drawn = said(model.encoder, view(whole, values, share > KNOWN))
+    seen = view(whole, values, share > KNOWN)
+    drawn = said(model.encoder, seen)
+    if model.mixture is not None:
+        drawn = Cells.of(model, model.mixture).answer(seen, drawn)
     return carried(whole, drawn, photo_HWC, known_HW, frame)
 
 

@@ -16,7 +16,7 @@ from nidcli.restore.suspicion import detector_inputs, suspect
 from nidcli.restore.whole import FINE, WholeImage, whole_of
 
 SMALL = 0.3  # of the batches are small photos
-SIDES = (0.11, 0.8)  # of a small photo's side, of the frame's
+SIDES = (0.12, 0.8)  # of a small photo's side, of the frame's
 
 
 def observer(model: Model) -> Observe:
@@ -37,7 +37,8 @@ def observer(model: Model) -> Observe:
         else:
             known = torch.stack([~hole(side, chance) for _ in images]).to(images.device)
             seen = view(whole, images.permute(0, 2, 3, 1), known)
-        return seen.folded(), fold(images.permute(0, 2, 3, 1))
+        truth = torch.where(seen.share_BHW[..., None] < 1, images.permute(0, 2, 3, 1), torch.nan)
+        return seen.folded(), fold(truth)
 
     return observe
 

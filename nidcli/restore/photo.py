@@ -92,8 +92,10 @@ def merged(pixels: np.ndarray, filled_HWC: Tensor, known_HW: Tensor) -> np.ndarr
     return np.where(known_HW.cpu().numpy()[:, :, None], pixels, new)
 
 
-def upscaled(model: Model, pixels: np.ndarray, scale: int, *, aligned: bool = False) -> tuple[np.ndarray, Fit]:
-    """(H, W, C) floats, `scale` times as large, and how the class fits."""
+def upscaled(
+    model: Model, pixels: np.ndarray, scale: int, *, aligned: bool = False, blur: float = 0.0
+) -> tuple[np.ndarray, Fit]:
+    """(H, W, C) floats, `scale` times as large, and how the class fits. blur : see `enlarge`."""
     channels = whole_of(model).spec.dictionary.channels
     device = str(next(model.parameters()).device)
     small = as_float(as_tensor(pixels, channels, device))
@@ -101,6 +103,6 @@ def upscaled(model: Model, pixels: np.ndarray, scale: int, *, aligned: bool = Fa
     known = torch.ones(height, width, dtype=torch.bool, device=device)
     frame = align(model, small, known) if aligned else Frame.middle(width, height)
     fit = judge(model, small, known, frame)
-    large = enlarge(model, small, scale, frame, trusted=fit.fits)
+    large = enlarge(model, small, scale, frame, trusted=fit.fits, blur=blur)
     large = large if pixels.shape[2] == channels else large.mean(2, keepdim=True)
     return large.cpu().numpy(), fit

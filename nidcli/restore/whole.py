@@ -24,7 +24,7 @@ from nidcli.engine import materialise
 from nidcli.errors import UsageError
 from nidcli.grid import image_coords
 from nidcli.model import Model, Whole
-from nidcli.operators import Sample
+from nidcli.operators import Blur, Sample
 from nidcli.problem import DenseDesign
 from nidcli.solvers.conjugate import conjugate_gradients
 
@@ -116,10 +116,13 @@ class WholeImage:
             return self.mean_K[:, None] + self.gain_KM @ (values_BM - self.mean_M).T
         return self._solve(self.design_MK, self.noise_M, values_BM - self.mean_M, weight_BM)
 
-    def posterior_small(self, small_BHWC: Tensor) -> Tensor:
-        """(K, B) means of the codes of small photos whose pixels are averages over areas."""
-        B, height, width, _ = small_BHWC.shape
+    def posterior_small(self, small_BHWC: Tensor, blur: float = 0.0) -> Tensor:
+        """(K, B) means of the codes of small photos whose pixels are averages over areas, blurred by `blur` pixels."""
+        B, height, width, C = small_BHWC.shape
         design_MK = self.averaged(self.design_MK.T, width, height).T
+        if blur:
+            samples_NX = design_MK.reshape(height * width, -1)  # channels and experts side by side
+            design_MK = Blur(width, height, blur).forward(samples_NX).reshape(height * width * C, -1)
         noise_M = self.averaged(self.noise_M[None], width, height)[0]
         told_BM = small_BHWC.reshape(B, -1) - design_MK @ self.mean_K
         # Averages over areas leave less than samples do, and more of them than samples are not independent.

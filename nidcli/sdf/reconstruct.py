@@ -22,15 +22,17 @@ from nidcli.errors import InputError, UsageError
 from nidcli.files.clouds import Cloud
 from nidcli.files.meshes import Mesh
 from nidcli.model import Level, Model
+from nidcli.sdf.caps import capped
 from nidcli.sdf.field import Data, Share, solve_share
 from nidcli.sdf.frame import Frame
 from nidcli.sdf.lattice import BAND_NUMBERS, triangles
 from nidcli.sdf.normals import estimate_normals
-from nidcli.sdf.support import spacing, supported, thinned
-from nidcli.sdf.symmetry import completed
+from nidcli.sdf.support import FAR, spacing, supported, thinned
+from nidcli.sdf.symmetry import completed, doubled
 from nidcli.sdf.topology import component_of_faces, is_closed
 
 MOST_POINTS = 60_000  # points that are looked at; more are averaged in voxels
+MOST_DOUBLED = 25_000  # points up to which mirror images are looked for: more say enough themselves
 SIGHT = 4.0  # points across what a finest cell sees
 COARSEST, FINEST = 2, 64  # cells a side
 LEVELS = 3
@@ -47,11 +49,13 @@ NormalSource = Literal["auto", "file", "estimate"]
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """resolution : lattice steps along the domain, 0 by density; noise : standard deviation of the points in the
-    cloud's units, None to estimate it; complete : with "mirror" what is unseen, see `symmetry`."""
+    cloud's units, None to estimate it; complete : with "mirror" what is unseen; symmetry : with "auto" mirror images
+    of what is seen, see `sdf/symmetry.py`."""
 
     resolution: int = 0
     normals: NormalSource = "auto"
     complete: Literal["none", "mirror"] = "none"
+    symmetry: Literal["auto", "none"] = "auto"
     noise: float | None = None
 
 
@@ -59,18 +63,21 @@ class Options:
 class Report:
     """Keys of an item: counts, what the mesh is, and what was done.
 
-    added : points by symmetry; removed : parts that hardly any point supported; noise : in the cloud's units;
+    added : unseen points, by `complete`; mirrored : mirror images on what is seen; removed : parts that hardly any
+    point supported; closed : holes that the cloud does not explain; noise : in the cloud's units;
     centre, scale : of the domain's frame.
     """
 
     points: int
     used: int
     added: int
+    mirrored: int
     vertices: int
     faces: int
     watertight: bool
     components: int
     removed: int
+    closed: int
     normals: str
     noise: float
     resolution: int
@@ -112,11 +119,20 @@ def reconstruct(
         estimated = estimate_normals(points_N3, wanted)
         normals_N3, noise = estimated.normals_N3, estimated.noise
     assert normals_N3 is not None
-    gap, seen = spacing(points_N3), len(points_N3)
+    gap, seen, added, alike = spacing(points_N3), len(points_N3), 0, 0
     if options.complete == "mirror":
         points_N3, normals_N3, mirrors = completed(points_N3, normals_N3, gap)
         planes = " and ".join("xyz"[mirror.axis] for mirror in mirrors) or "no axis: none is a mirror"
-        tell(f"{name}: {len(points_N3) - seen} points are added, mirrored along {planes}.")
+        added = len(points_N3) - seen
+        tell(f"{name}: {added} points are added, mirrored along {planes}.")
+        gap = spacing(points_N3)
+    if options.symmetry == "auto" and len(points_N3) <= MOST_DOUBLED:
+        points_N3, normals_N3, mirrors = doubled(points_N3, normals_N3, gap, noise, MOST_DOUBLED)
+        alike = len(points_N3) - seen - added
+        if alike:
+            planes = " and ".join("xyz"[mirror.axis] for mirror in mirrors)
+            tell(f"{name} is symmetric along {planes}: {alike} mirrored points lie on what is seen.")
+            gap = spacing(points_N3)
     finest = max(4, min(FINEST, 4 * round(1 / (SIGHT * gap))))
     steps = max(2, -(-(options.resolution or default_resolution(finest)) // finest))
     slope = SLOPE_NOISE if given else GUESSED_SLOPE
@@ -124,6 +140,7 @@ def reconstruct(
     shares = solve(model, data, finest)
     vertices_V3, faces_F3 = triangles(shares, steps)
     vertices_V3, faces_F3, removed = supported(vertices_V3, faces_F3, points_N3, gap)
+    vertices_V3, faces_F3, closed = capped(vertices_V3, faces_F3, points_N3, FAR * gap)
     if not len(faces_F3):
         raise InputError(
             f"No surface runs through the points of {name}; check its normals, or give --normals estimate."
@@ -132,12 +149,14 @@ def reconstruct(
     report = Report(
         points=len(cloud.points_N3),
         used=seen,
-        added=len(points_N3) - seen,
+        added=added,
+        mirrored=alike,
         vertices=len(vertices_V3),
         faces=len(faces_F3),
         watertight=is_closed(faces_F3),
         components=components,
         removed=removed,
+        closed=closed,
         normals="file" if given else "estimated",
         noise=noise / frame.scale,
         resolution=finest * steps,

@@ -1,0 +1,80 @@
+"""Damage that nobody marks: grains by their loneliness, paint by its colour."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from faces import SIDE, face_model, faces, psnr
+
+from nidcli.restore.damage import fringe, voted
+from nidcli.restore.grains import WINDOWS, grains
+from nidcli.restore.photo import restore
+
+
+def strewn(photo: torch.Tensor, share: float, seed: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    chance = torch.Generator().manual_seed(seed)
+    where = torch.rand(photo.shape[:2], generator=chance) < share
+    salt = torch.rand(photo.shape[:2], generator=chance).round()[..., None]
+    return torch.where(where[..., None], salt, photo), where
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.3, 0.4])
+def test_grains_are_found_at_every_density(share):
+    (photo,) = faces(1, 5, 96)
+    noisy, where = strewn(photo, share)
+    found = grains(noisy)
+    assert (found & where).sum() > 0.95 * where.sum()
+    assert (found & ~where).sum() < 0.02 * where.numel()
+
+
+def test_grains_are_found_far_better_than_a_median_filter_removes_them():
+    (photo,) = faces(1, 5)
+    noisy, _ = strewn(photo, 0.4)
+    around = (
+        torch.nn.functional.pad(noisy.permute(2, 0, 1), (1, 1, 1, 1), mode="reflect").unfold(1, 3, 1).unfold(2, 3, 1)
+    )
+    median = around.flatten(3).median(3).values.permute(1, 2, 0)
+    result = restore(face_model(), (255 * noisy).round().byte().numpy(), None)
+    assert psnr(torch.from_numpy(result.pixels) / 255, photo) > psnr(median, photo) + 5
+
+
+def test_clean_photos_lines_and_blocks_have_no_grains():
+    (photo,) = faces(1, 5, 96)
+    assert not grains(photo).any()
+    lined = photo.clone()
+    lined[::8, 10:80], lined[:, 40] = 1.0, 0.0
+    lined[20:50, 20:50] = torch.tensor([0.0, 1.0, 0.0])
+    assert not grains(lined).any()
+
+
+def test_grains_do_not_depend_on_how_the_photo_is_cut_into_bands(monkeypatch):
+    noisy, _ = strewn(faces(1, 5, 64)[0], 0.2)
+    whole = grains(noisy)
+    monkeypatch.setattr("nidcli.restore.grains.BAND", 64 * 5)
+    assert torch.equal(grains(noisy), whole)
+    assert max(WINDOWS) > 5
+
+
+def test_a_colour_that_is_mostly_damage_is_damage_everywhere():
+    photo = faces(1, 5)[0] * 0.5
+    painted = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    painted[4:8] = True
+    photo[painted] = torch.tensor([0.9, 0.8, 0.1])
+    likely = torch.where(painted, 0.9, 0.0)
+    likely[4:8, :8] = 0.1  # a part that was nearly missed
+    told = voted(photo, likely)
+    assert float(told[painted].min()) > 0.6
+    assert torch.equal(told[~painted], likely[~painted])
+    assert torch.equal(voted(photo, likely * 0), likely * 0)
+
+
+@pytest.mark.parametrize("soft", [True, False])
+def test_strokes_that_fade_are_damage_to_their_end_and_sharp_ones_no_further(soft):
+    (clean,) = faces(1, 5)
+    share = torch.zeros(SIDE, SIDE)
+    share[6:26:5] = 1.0
+    if soft:
+        share[7:27:5] = 0.4
+    photo = clean + share[..., None] * (torch.tensor([1.0, 0.9, 0.0]) - clean)
+    told = fringe(photo, clean, share == 1)
+    assert torch.equal(told, (share > 0) & (share < 1))

@@ -1,0 +1,38 @@
+"""Mirror images of clouds: those on what is seen are used, and nothing that was not seen comes of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from solid_cases import box_cloud, normals_of, sphere_cloud
+
+from nidcli.sdf.support import spacing
+from nidcli.sdf.symmetry import doubled
+
+
+def test_a_box_that_lies_off_the_middle_is_doubled_along_each_axis_and_stays_exact():
+    cloud = box_cloud(400, (0.8, 0.5, 0.3))
+    shift = np.array([0.07, -0.03, 0.0])
+    points, normals, mirrors = doubled(cloud.points_N3 + shift, normals_of(cloud), spacing(cloud.points_N3))
+    assert [mirror.axis for mirror in mirrors] == [0, 1, 2]
+    assert [mirror.offset for mirror in mirrors] == pytest.approx([0.07, -0.03, 0.0], abs=2e-3)
+    assert len(points) > 1600
+    off = np.abs(np.abs(points - shift) - np.array([0.8, 0.5, 0.3])).min(1)
+    assert off.max() < 0.01
+    assert (np.einsum("nd,nd->n", normals, points - shift) > 0).all()
+
+
+def test_a_ball_beside_a_ball_gets_no_third():
+    one, two = sphere_cloud(500, 0.5), sphere_cloud(200, 0.2, seed=1)
+    points = np.concatenate([one.points_N3, two.points_N3 + np.array([0.75, 0, 0])])
+    normals = np.concatenate([normals_of(one), normals_of(two)])
+    found, _, _ = doubled(points, normals, spacing(points))
+    assert len(found) > len(points)
+    assert found[:, 0].min() > -0.51
+
+
+def test_a_bust_without_a_mirror_is_left_alone():
+    points = sphere_cloud(600, 0.9).points_N3
+    keep = (points @ np.array([1.0, 0.7, 0.4]) < 0.1) & (points @ np.array([-0.5, 0.9, 0.3]) < 0.3)
+    cut = points[keep]
+    assert len(doubled(cut, cut / 0.9, spacing(cut))[0]) == len(cut)
