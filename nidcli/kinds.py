@@ -16,6 +16,7 @@ KINDS = {
     "image": ("nidcli.training", "image"),
     "ct": ("nidcli.ct.teaching", "phantom"),
     "sdf": ("nidcli.sdf.teaching", "shapenet-like"),
+    "video": ("nidcli.video.teaching", "video"),
 }
 # Kind and method other than `solve`: likewise.
 METHODS = {
@@ -63,10 +64,6 @@ def teaching(kind: str, method: str = "solve") -> tuple[Teaching, str]:
         name, preset = METHODS[kind, method]
     elif kind in KINDS:
         name, preset = KINDS[kind]
-    elif kind == "video":
-        raise UsageError(
-            "The background of a video is learned by nid decompose-video CLIP -o OUT --save-dict FILE.nid."
-        )
     else:
         raise UsageError(f"--kind {kind} is unknown{nearest(kind, KINDS)} (there are {', '.join(KINDS)}).")
     module: Teaching = importlib.import_module(name)

@@ -140,7 +140,7 @@ class RunFolder:
         mark = from_plain(_Mark, plain, str(self.checkpoint), ArtifactError)
         for what, theirs, ours in (
             ("other options", mark.spec_digest, self.spec_digest),
-            ("other photos", mark.data_digest, self.data_digest),
+            ("other data", mark.data_digest, self.data_digest),
         ):
             if theirs != ours:
                 raise UsageError(

@@ -33,7 +33,8 @@ ALLOWED = {
     "metrics": {"grid"},
     "phantoms": {"grid"},
     "files": set(),
-    "video": {"codes", "dictionary", "engine", "files", "grid", "model", "operators", "problem", "solvers"},
+    "video": {"codes", "dictionary", "engine", "files", "grid", "model", "operators", "problem", "solvers"}
+    | {"artifacts", "metadata", "progress", "report", "training"},  # to learn and to keep a background
     "outcome": set(),
     "console": {"files", "outcome"},
     "batch": {"console", "files", "outcome"},

@@ -176,7 +176,7 @@ def test_the_presets_of_the_checkout_are_the_ones_found(repository: Path):
     assert set(preset_names()) == {path.stem for path in (repository / "presets").glob("*.yaml")}
 
 
-@pytest.mark.parametrize(("kind", "told"), [("video", "--save-dict"), ("imgae", "did you mean 'image'"), ("3", "ct")])
+@pytest.mark.parametrize(("kind", "told"), [("imgae", "did you mean 'image'"), ("3", "ct, sdf, video")])
 def test_a_kind_that_is_not_learned_from_collections_is_refused_in_a_sentence(kind: str, told: str):
     with pytest.raises(UsageError, match=told):
         prepare(kind, None, None, Changes())

@@ -47,7 +47,7 @@ def test_other_photos_or_options_do_not_resume(photos: Path, tmp_path: Path):
     with pytest.raises(UsageError, match="other options"):
         learned(photos, tmp_path / "cut", replace(tiny_preset(), steps=5), resume=True)
     np.save(tmp_path / "others.npy", np.load(photos)[::-1])
-    with pytest.raises(UsageError, match="other photos"):
+    with pytest.raises(UsageError, match="other data"):
         learned(tmp_path / "others.npy", tmp_path / "cut", tiny_preset(), resume=True)
     (tmp_path / "cut/checkpoint.safetensors").write_bytes(b"damaged")
     with pytest.raises(NidError, match="is damaged"):

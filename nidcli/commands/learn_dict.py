@@ -13,7 +13,7 @@ from nidcli.commands.groups import ReportOptions, RunOptions
 from nidcli.commands.learn_options import LearnOptions
 from nidcli.errors import OutputError, UsageError
 
-_DATA = typer.Option("--data", help="A folder, a glob, a stack, .tar shards, or phantoms:N; may be given repeatedly.")
+_DATA = typer.Option("--data", help="A folder, a glob, a stack, .tar shards, a clip, phantoms:N; may be repeated.")
 _OUTPUT = typer.Option("-o", "--output", metavar="FILE.nid", help="The dictionary.")
 _RUN = typer.Option("--run", metavar="FOLDER", help="For metrics.jsonl and the checkpoint; by default FILE.run.")
 
@@ -40,11 +40,11 @@ def command(
       nid learn-dict --data faces/ -o faces.nid --preset face --time-limit 10m
       nid learn-dict --data 'shards/*.tar' -o small.nid --preset small --experts 512 --cells 4
       nid learn-dict --kind ct --data phantoms:1024 -o heads.nid
+      nid learn-dict --kind video --data monday.mp4 -o camera.nid
     \b
     Slices of CT are arrays, 16-bit images, DICOM or NIfTI; their lookup codes are solved for: nid encode slices/.
     """
-    start, console = time.perf_counter(), report.console("learn-dict")
-    name = ", ".join(data or [str(files_from)])
+    start, console, name = time.perf_counter(), report.console("learn-dict"), ", ".join(data or [str(files_from)])
     if output.suffix.lower() != ".nid":
         raise UsageError(f"-o {output} does not end in .nid; name a file such as {output.stem or 'my'}.nid.")
     from nidcli.files.atomic import make_folder
@@ -69,9 +69,9 @@ def command(
     running = RunFolder.of(folder, spec.learn, photos.digest)
     running.start(learner, resume=resume, overwrite=overwrite)
     if not learner.held:
-        console.note("No photos are held out to judge the dictionary by; --holdout N would hold some.")
+        console.note("Nothing is held out to judge the dictionary by; --holdout N would hold some.")
     if spec.data_licence and learn.licence is None:
-        console.note(f"Licence recorded for the photos, unless --licence says otherwise: {spec.data_licence}")
+        console.note(f"Licence recorded for the data, unless --licence says otherwise: {spec.data_licence}")
     drive(learner, running, console.progress)
     learned = taught.save(output, learner, spec, learn.command(), photos.digest)
     running.finish(learned)

@@ -29,9 +29,9 @@ def _text(flag: str, metavar: str, text: str) -> typer.models.OptionInfo:
 
 
 _CELLS = "Cells a side; 1 is the whole photo, 0 as many as it takes at the preset's pixels a cell."
-_METHOD = (
-    "Codes solved for (solve), or experts and gate trained together as in the paper (moe); by default the preset's."
-)
+_KIND = "Photos, CT slices, meshes, or the clip of a fixed camera (video); by default the preset's."
+_METHOD = "Codes solved for, or experts and gate trained together as in the paper (moe); by default the preset's."
+_HOLDOUT = "To judge by: the last photos, 0 is a 20th; of a clip frames in between, 0 is an 8th."
 _GATES, _GATE = "cell|none|cnn|set|lookup", "For codes at once; the last three are for --method moe."
 _OVERLAP = typer.Option("--overlap", min=0, max=1, rich_help_panel=_WHAT, help="Of cells, as a share of a half cell.")
 _SEED = typer.Option("--seed", rich_help_panel=_WHAT, help="Equal seeds give equal files, unless time is limited.")
@@ -41,7 +41,7 @@ _SEED = typer.Option("--seed", rich_help_panel=_WHAT, help="Equal seeds give equ
 class LearnOptions:
     preset: Annotated[str | None, _text("--preset", "NAME", "A named set of values; by default the kind's.")] = None
     config: Annotated[Path | None, _text("--config", "FILE.yaml", "The preset's keys with values that win.")] = None
-    kind: Annotated[str | None, _text("--kind", "image|ct|sdf|video", "Of signals; by default the preset's.")] = None
+    kind: Annotated[str | None, _text("--kind", "image|ct|sdf|video", _KIND)] = None
     method: Annotated[Literal["solve", "moe"] | None, _text("--method", "solve|moe", _METHOD)] = None
     experts: Annotated[int | None, _whole("--experts", "Experts of the (finest) level.", 2)] = None
     top_k: Annotated[int | None, _whole("--top-k", "Coefficients a cell, unless asked otherwise later.")] = None
@@ -50,7 +50,7 @@ class LearnOptions:
     size: Annotated[int | None, _whole("--size", "Pixels a side to which training photos are resized.", 16)] = None
     gate: Annotated[Literal["cell", "cnn", "set", "lookup", "none"] | None, _text("--gate", _GATES, _GATE)] = None
     steps: Annotated[int | None, _whole("--steps", "Batches of learning.")] = None
-    holdout: Annotated[int | None, _whole("--holdout", "Photos to judge by, the last ones; 0 is a 20th.", 0)] = None
+    holdout: Annotated[int | None, _whole("--holdout", _HOLDOUT, 0)] = None
     seed: Annotated[int | None, _SEED] = None
     time_limit: Annotated[str | None, _text("--time-limit", "90s|10m|1h", "Be done in about this time.")] = None
     licence: Annotated[str | None, _text("--licence", "TEXT", "Of the photos; the dictionary records it.")] = None

@@ -36,8 +36,9 @@ def background(name: str, device: str) -> Model:
 
 def keep(path: Path, overwrite: bool, result: Result | None = None) -> None:
     """Write the background of a result; without one only see whether it may be written."""
-    from nidcli.artifacts import Metadata, Provenance, save_model
+    from nidcli.artifacts import Metadata, Provenance
     from nidcli.files.atomic import make_folder
+    from nidcli.video.keeping import save_background
 
     if path.suffix != ".nid":
         raise UsageError(f"--save-dict {path} has no suffix .nid; give it one.")
@@ -46,7 +47,7 @@ def keep(path: Path, overwrite: bool, result: Result | None = None) -> None:
     make_folder(path.parent, probe=True)
     if result is not None:
         provenance = Provenance(command="nid decompose-video PATH --save-dict PATH", data_count=result.report.frames)
-        save_model(path, result.model, Metadata(provenance=provenance), half=True)
+        save_background(path, result.model, Metadata(provenance=provenance))
 
 
 def memory_note() -> str:

@@ -7,10 +7,13 @@ audio is ignored.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # a damaged packet would print lines of its own
@@ -55,6 +58,15 @@ class Clip:
     def last(self) -> float:
         """Seconds that the last frame is shown."""
         return 1 / self.fps
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the files' content in their order, never of their names."""
+        digest = hashlib.sha256()
+        for path in self.files or (self.path,):
+            with suppress(OSError), path.open("rb") as file:  # a frame that cannot be read is left out of the clip too
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """Every frame that can be decoded, or only those numbered 1, 1 + every, 1 + 2 every, ..."""

@@ -124,7 +124,7 @@ def check_scene(model: Model, name: str) -> None:
     spec = model.spec
     if spec.kind != "video" or len(spec.levels) != 1 or spec.levels[0].cells != 1:
         raise ArtifactError(
-            f"{name} is a dictionary of kind {spec.kind!r}, not a background; save one with --save-dict."
+            f"{name} is a dictionary of kind {spec.kind!r}, no background; learn one with nid learn-dict --kind video."
         )
     bank = spec.levels[0].dictionary
     if (bank.dims, bank.channels) != (2, 3):
