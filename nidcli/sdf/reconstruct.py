@@ -32,7 +32,7 @@ from nidcli.sdf.symmetry import completed, doubled
 from nidcli.sdf.topology import component_of_faces, is_closed
 
 MOST_POINTS = 60_000  # points that are looked at; more are averaged in voxels
-MOST_DOUBLED = 25_000  # points up to which mirror images are looked for: more say enough themselves
+MOST_DOUBLED = 5_000  # points: more say by themselves what their images would, which then only blur
 SIGHT = 4.0  # points across what a finest cell sees
 COARSEST, FINEST = 2, 64  # cells a side
 LEVELS = 3
