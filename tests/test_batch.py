@@ -211,7 +211,9 @@ def test_ctrl_c_keeps_whole_files_leaves_no_temporary_ones_and_exits_with_130(tm
         """
     )
     command = [sys.executable, "-c", script, str(tmp_path / "out")]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 20
     while not list(tmp_path.glob("out/3.txt")) and time.monotonic() < deadline:
         time.sleep(0.01)
