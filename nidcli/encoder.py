@@ -31,9 +31,7 @@ class EncoderSpec:
     fold: int = 1  # pixels a side that become channels first: the network works at so much less than full resolution
     sharpen: int = 0  # rounds in which a slice's own edges guide it at last: for classes of flat parts
     augment: bool = False  # learned from pictures that are also turned, shifted and scaled a little, where few exist
-    relative: bool = (
-        False  # learned by the share of the first estimate's error that is left, small errors as large ones
-    )
+    relative: bool = False  # learned by the share of the first estimate's error that is left, however small it was
 
 
 class _Block(nn.Module):

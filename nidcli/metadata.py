@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib.metadata import version
-from typing import Protocol
+from typing import TypeVar
 
 from nidcli import __version__
+
+Base = TypeVar("Base")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +52,17 @@ class Metadata:
         return next((metric.value for metric in self.metrics if metric.name == name), None)
 
 
-class Terms(Protocol):
-    """What a preset says of its data."""
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What every preset of `learn-dict` says beside how to learn: on what terms its data may be used."""
 
-    @property
-    def seed(self) -> int: ...
-    @property
-    def data_licence(self) -> str: ...
-    @property
-    def data_attribution(self) -> str: ...
+    seed: int = 0
+    data_licence: str = ""
+    data_attribution: str = ""
+
+    def part(self, cls: type[Base]) -> Base:
+        """The fields that another base of the preset has, as that base."""
+        return cls(**{each.name: getattr(self, each.name) for each in fields(cls)})  # type: ignore[arg-type]
 
 
 def described(

@@ -6,8 +6,9 @@ import copy
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
@@ -18,7 +19,7 @@ from nidcli.gates import GateSpec
 from nidcli.imaging import encode, render
 from nidcli.learn import Learner
 from nidcli.learn_spec import LearnSpec
-from nidcli.metadata import described
+from nidcli.metadata import Terms, described
 from nidcli.metrics import psnr
 from nidcli.model import LevelSpec, Model
 from nidcli.progress import total_steps
@@ -33,16 +34,13 @@ MOST_PIXELS = 32  # samples a cell side, at most, that --cells asks for: a cell'
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preset(LearnSpec):
+class Preset(LearnSpec, Terms):
     """A preset of `learn-dict`: how to learn, and on what terms the photos may be used."""
-
-    data_licence: str = ""
-    data_attribution: str = ""
 
     @property
     def learn(self) -> LearnSpec:
         """How to learn, alone."""
-        return LearnSpec(**{field.name: getattr(self, field.name) for field in fields(LearnSpec)})
+        return self.part(LearnSpec)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +58,17 @@ class Changes:
     gate: str | None = None
     licence: str | None = None
     attribution: str | None = None
+
+
+AnyPreset = TypeVar("AnyPreset", bound=Terms)
+
+
+def on_terms(preset: AnyPreset, changes: Changes) -> AnyPreset:
+    """The preset with what means the same for every kind: what is held out, the seed, and the terms of the data."""
+    c = changes
+    given = {"holdout": c.holdout, "seed": c.seed, "data_licence": c.licence, "data_attribution": c.attribution}
+    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return replace(preset, **changed)
 
 
 @dataclass(frozen=True)
@@ -92,13 +101,9 @@ def adjusted(preset: Preset, changes: Changes) -> Preset:
     if c.gate not in (None, "cell", "none"):
         raise UsageError(f"--gate {c.gate} is for --method moe; give cell or none.")
     spec = replace(
-        preset,
+        on_terms(preset, c),
         size=c.size or preset.size,
         steps=c.steps or preset.steps,
-        holdout=preset.holdout if c.holdout is None else c.holdout,
-        seed=preset.seed if c.seed is None else c.seed,
-        data_licence=preset.data_licence if c.licence is None else c.licence,
-        data_attribution=preset.data_attribution if c.attribution is None else c.attribution,
     )
     *coarse, finest = spec.model.levels
     if c.cells is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 from nidcli import cli
@@ -53,3 +54,12 @@ def nid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return int(left.value.code or 0), out, err
 
     return run
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small tensors are computed faster in one thread, and much faster where other work shares the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

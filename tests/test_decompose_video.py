@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from video_cases import H, W, crossing, f_measure, room, write_clip, write_frames
 
 from nidcli.files.image_writing import write_image
@@ -19,17 +18,10 @@ from nidcli.video import windows as windowing
 from nidcli.video.job import BATCH, Settings, decompose, scheduled
 from nidcli.video.windows import windows
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Nid = Callable[..., tuple[int, str, str]]
 CASE = crossing()
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors are computed faster in one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def masks(folder: Path) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +27,11 @@ from nidcli.video.scene import Scene, picture, scene_model
 from nidcli.video.teaching import Preset
 from nidcli.video.windows import windows
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Nid = Callable[..., tuple[int, str, str]]
 CASE = crossing()
 WINDOWED = "samples: 16\nstride: 1\nmodel: {kind: video}\n"  # of 40 frames: four windows
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

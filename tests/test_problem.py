@@ -8,14 +8,7 @@ import torch
 from nidcli.errors import UsageError
 from nidcli.problem import DenseDesign, Problem
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Products this small are slower on several threads, and much slower where other work shares the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from test_problem import one_thread  # noqa: F401
 
 from nidcli.prox import (
     clip,
@@ -14,6 +13,8 @@ from nidcli.prox import (
     nonnegative,
     soft_threshold,
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 GRID = torch.linspace(-6, 6, 120_001, dtype=torch.float64)
 POINTS = torch.tensor([-3.3, -1.0, -0.71, -0.2, 0.0, 0.05, 0.7, 0.9, 2.5], dtype=torch.float64)

@@ -4,12 +4,14 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from test_problem import MatrixFree, one_thread  # noqa: F401
+from test_problem import MatrixFree
 
 from nidcli.codes import SparseCode
 from nidcli.errors import UsageError
 from nidcli.problem import DenseDesign, Prior, Problem, Solver
 from nidcli.solvers import SOLVERS, Adam, ConjugateGradient, Fista, Irls, Map, Omp, Ridge
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 M, K, C, S, SPARSE = 64, 96, 2, 9, 4
 SILENT = [3, 4]  # experts that measure as zero and as a constant

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from test_problem import MatrixFree, one_thread  # noqa: F401
+from test_problem import MatrixFree
 from test_solvers import SPARSE, C, K, M, S, planted
 from test_solvers_omp import least_squares, noisy, residual
 
@@ -16,6 +16,8 @@ from nidcli.prox import huber, huber_slope
 from nidcli.solvers import Adam, ConjugateGradient, Fista, Map, Omp, Ridge, lambda_max
 from nidcli.solvers.common import huber_width
 from nidcli.solvers.conjugate import support_gram
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_fista_meets_the_optimality_conditions_of_the_lasso():

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_problem import one_thread  # noqa: F401
 from test_solvers import SPARSE, K, M, S, planted
 
 from nidcli.codes import SparseCode
 from nidcli.problem import DenseDesign, Problem
 from nidcli.solvers import Omp
 from nidcli.solvers.omp import compressed, correlated
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def noisy(seed=1):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -28,7 +28,7 @@ from nidcli.dictionary import Dictionary
 from nidcli.errors import InputError
 from nidcli.files.datasets import named_shapes
 from nidcli.files.surfaces import sample_mesh
-from nidcli.metadata import described
+from nidcli.metadata import Terms, described
 from nidcli.moe.gates import LookupGate
 from nidcli.moe.learner import MoeLearner, used_and_even
 from nidcli.moe.objective import Batch, fidelity, penalty
@@ -51,18 +51,16 @@ class ShapeSpec(MoeSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preset(ShapeSpec):
+class Preset(ShapeSpec, Terms):
     """A preset of `learn-dict --kind sdf --method moe`. synset : the class of a ShapeNet folder."""
 
     method: Literal["moe"] = "moe"
     synset: str = "03001627"
-    data_licence: str = ""
-    data_attribution: str = ""
 
     @property
     def learn(self) -> ShapeSpec:
         """How to learn, alone."""
-        return ShapeSpec(**{field.name: getattr(self, field.name) for field in fields(ShapeSpec)})
+        return self.part(ShapeSpec)
 
 
 class Shapes:

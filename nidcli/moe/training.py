@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,7 @@ from nidcli.errors import UsageError
 from nidcli.files.collections import PhotoCollection, open_collection
 from nidcli.files.datasets import named_split
 from nidcli.imaging import encode, render
-from nidcli.metadata import described
+from nidcli.metadata import Terms, described
 from nidcli.metrics import psnr
 from nidcli.model import LevelSpec, Model
 from nidcli.moe import balance
@@ -26,7 +26,7 @@ from nidcli.moe.learner import MoeLearner, used_and_even
 from nidcli.moe.spec import MoeSpec
 from nidcli.report import rank
 from nidcli.sampling import Collection
-from nidcli.training import HALF_LOSS, JUDGED, TOGETHER, Changes, Plan, halved
+from nidcli.training import HALF_LOSS, JUDGED, TOGETHER, Changes, Plan, halved, on_terms
 
 STATISTICS = 8  # batches from which the codes' statistics and the use of the experts are told
 PURSUED = 8  # held-out photos that are coded by pursuit where there is no gate
@@ -34,17 +34,15 @@ SET = MoeGateSpec(kind="set", width=256, blocks=3, pool="mean", halve=0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preset(MoeSpec):
+class Preset(MoeSpec, Terms):
     """A preset of `learn-dict --method moe`: how to learn, and on what terms the photos may be used."""
 
     method: Literal["moe"] = "moe"
-    data_licence: str = ""
-    data_attribution: str = ""
 
     @property
     def learn(self) -> MoeSpec:
         """How to learn, alone."""
-        return MoeSpec(**{field.name: getattr(self, field.name) for field in fields(MoeSpec)})
+        return self.part(MoeSpec)
 
 
 @dataclass(frozen=True)
@@ -77,14 +75,10 @@ def adjusted(preset: Preset, changes: Changes) -> Preset:
     level = replace(level, top_k=min(c.top_k or level.top_k, experts), basis=0)
     model = replace(preset.model, levels=(level,), moe=_gate(preset.model.moe, c.gate))
     return replace(
-        preset,
+        on_terms(preset, c),
         model=model,
         size=size,
         steps=c.steps or preset.steps,
-        holdout=preset.holdout if c.holdout is None else c.holdout,
-        seed=preset.seed if c.seed is None else c.seed,
-        data_licence=preset.data_licence if c.licence is None else c.licence,
-        data_attribution=preset.data_attribution if c.attribution is None else c.attribution,
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nidcli.learn_spec import LearnSpec
+from nidcli.metadata import Terms
 from nidcli.model import LevelSpec
 
 
@@ -25,16 +26,13 @@ class SurfaceSpec(LearnSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preset(SurfaceSpec):
+class Preset(SurfaceSpec, Terms):
     """A preset of `learn-dict --kind sdf`: how to learn, and on what terms the meshes may be used."""
-
-    data_licence: str = ""
-    data_attribution: str = ""
 
     @property
     def learn(self) -> SurfaceSpec:
         """How to learn, alone."""
-        return SurfaceSpec(**{name: getattr(self, name) for name in SurfaceSpec.__dataclass_fields__})
+        return self.part(SurfaceSpec)
 
 
 def cell_samples(level: LevelSpec) -> Tensor:

@@ -17,7 +17,7 @@ from nidcli.report import rank
 from nidcli.sdf.learning import KEPT, SurfaceLearner, held_out_psnr
 from nidcli.sdf.pieces import draw_pieces
 from nidcli.sdf.spec import Preset as Preset
-from nidcli.training import Changes
+from nidcli.training import Changes, on_terms
 
 JUDGED = 8  # held-out solids on which the finished dictionary is measured
 SOLID_BYTES = 3 << 20  # of a watertight shell
@@ -62,13 +62,9 @@ def adjusted(preset: Preset, changes: Changes) -> Preset:
             raise UsageError("--cells of --kind sdf is a number of cells a side, 1 or more.")
         levels = (*levels[:-1], replace(levels[-1], cells=c.cells))
     return replace(
-        preset,
+        on_terms(preset, c),
         model=replace(preset.model, levels=levels),
         steps=c.steps or preset.steps,
-        holdout=preset.holdout if c.holdout is None else c.holdout,
-        seed=preset.seed if c.seed is None else c.seed,
-        data_licence=preset.data_licence if c.licence is None else c.licence,
-        data_attribution=preset.data_attribution if c.attribution is None else c.attribution,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,9 +11,9 @@ import torch
 from nidcli.errors import InputError, UsageError
 from nidcli.files.clips import expand_clips
 from nidcli.files.video import open_clip
-from nidcli.metadata import described
+from nidcli.metadata import Terms, described
 from nidcli.report import rank
-from nidcli.training import Changes
+from nidcli.training import Changes, on_terms
 from nidcli.video.keeping import save_background
 from nidcli.video.learner import Camera, SceneLearner, SceneSpec
 from nidcli.video.scene import MEASURED_BYTES, scene_model
@@ -23,16 +23,13 @@ FRAME_FLOATS = 64  # numbers a pixel, of what is computed beside the frames of a
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preset(SceneSpec):
+class Preset(SceneSpec, Terms):
     """A preset of `learn-dict --kind video`: how to learn, and on what terms the clip may be used."""
-
-    data_licence: str = ""
-    data_attribution: str = ""
 
     @property
     def learn(self) -> SceneSpec:
         """How to learn, alone."""
-        return SceneSpec(**{field.name: getattr(self, field.name) for field in fields(SceneSpec)})
+        return self.part(SceneSpec)
 
 
 @dataclass(frozen=True)
@@ -71,13 +68,7 @@ def adjusted(preset: Preset, changes: Changes) -> Preset:
         has, it = ("has", "it") if len(given) == 1 else ("have", "them")
         why = "whose experts are an empty scene and its light at the clip's own size"
         raise UsageError(f"{' and '.join(given)} {has} no meaning for --kind video, {why}; leave {it} out.")
-    return replace(
-        preset,
-        holdout=preset.holdout if c.holdout is None else c.holdout,
-        seed=preset.seed if c.seed is None else c.seed,
-        data_licence=preset.data_licence if c.licence is None else c.licence,
-        data_attribution=preset.data_attribution if c.attribution is None else c.attribution,
-    )
+    return on_terms(preset, c)
 
 
 def open_data(
