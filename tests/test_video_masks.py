@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
+from scipy import ndimage
 from video_cases import H, W, f_measure, room
 
 from nidcli.video.components import Box, boxes, without_holes, without_specks
@@ -115,3 +117,20 @@ def test_an_event_lasts_while_something_moves_and_short_gaps_do_not_end_it():
     assert (first.start, first.end, first.largest_box) == (0.2, 0.4, Box(3, 2, 6, 6))
     assert (second.first_frame, second.last_frame) == (25, 25)
     assert EventLog().events == ()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_parts_are_those_of_the_whole_frame_wherever_they_lie(seed: int):
+    rng = np.random.default_rng(seed)
+    mask_HW = ndimage.uniform_filter(rng.random(rng.integers(2, 40, 2)), 3) > rng.uniform(0.35, 0.65)
+    eight = np.ones((3, 3), int)
+    label_HW, _ = ndimage.label(mask_HW, eight)
+    sizes = np.bincount(label_HW.ravel())
+    assert (without_specks(mask_HW, 9) == (mask_HW & (sizes[label_HW] >= 9))).all()
+    hole_HW, _ = ndimage.label(~mask_HW)
+    rim = np.unique(np.concatenate([hole_HW[0], hole_HW[-1], hole_HW[:, 0], hole_HW[:, -1]]))
+    small_HW = ~np.isin(hole_HW, rim) & (np.bincount(hole_HW.ravel())[hole_HW] <= 5)
+    assert (without_holes(mask_HW, 5) == (mask_HW | small_HW)).all()
+    found = {(box.x, box.y, box.width, box.height) for box in boxes(mask_HW)}
+    whole = ndimage.find_objects(label_HW)
+    assert found == {(x.start, y.start, x.stop - x.start, y.stop - y.start) for y, x in whole}

@@ -59,8 +59,7 @@ def _band(image_CRX: Tensor, edge: int) -> Tensor:
         here = centre[open_CRX]
         end = (here <= least) | (here >= most)
         off[open_CRX] = torch.where(end, (here - median).abs(), 0)
-        open_CRX = open_CRX.clone()
-        open_CRX[open_CRX.clone()] = (median <= least) | (median >= most)
+        open_CRX = open_CRX.masked_scatter(open_CRX, (median <= least) | (median >= most))
         if not bool(open_CRX.any()):
             break
     return off.amax(0)

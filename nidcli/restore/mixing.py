@@ -31,25 +31,21 @@ def learn_mixture(model: Model, photo: Callable[[int, int], Tensor], train: int,
     """Set the model's mixture from the first `train` photos of a collection; photo(index, side) is (side, side, C)."""
     mixture = model.mixture
     assert mixture is not None
-    whole = WholeImage.of(whole_of(model))
-    phi_MR = directions(model, mixture.directions)
+    whole, finest = WholeImage.of(whole_of(model)), model.level(-1).spec
+    phi_MR, pixels = directions(model, mixture.directions), finest.pixels
     chosen = range(0, train, -(-train // PHOTOS))
     each = max(EACH, -(-LEAST_CELLS * mixture.spec.gaussians // len(chosen)))
     codes, left, rest = [], [], []
     for start in range(0, len(chosen), TOGETHER):
         photos = torch.stack([photo(i, whole.frame) for i in chosen[start : start + TOGETHER]]).to(phi_MR)
         samples = nn.functional.avg_pool2d(photos.permute(0, 3, 1, 2), FINE).permute(0, 2, 3, 1).flatten(1)
-        place = torch.randint(
-            0, whole.frame - model.level(-1).spec.pixels + 1, (len(photos), each, 2), generator=chance
-        )
-        cells_XM = drawn_cells(photos, place, model.level(-1).spec.pixels)
+        place = torch.randint(0, whole.frame - pixels + 1, (len(photos), each, 2), generator=chance)
+        cells_XM = drawn_cells(photos, place, pixels)
         codes.append(cells_XM @ phi_MR)
         rest.append(cells_XM.square().mean() - codes[-1].square().mean() * phi_MR.shape[1] / phi_MR.shape[0])
         details = photos - whole.draw(whole.posterior(samples))
-        left.append((drawn_cells(details, place, model.level(-1).spec.pixels) @ phi_MR).square().mean(0))
-    mixture.learned(
-        *maximised(torch.cat(codes), mixture.spec.gaussians, model.level(-1).spec.dictionary.channels, chance)
-    )
+        left.append((drawn_cells(details, place, pixels) @ phi_MR).square().mean(0))
+    mixture.learned(*maximised(torch.cat(codes), mixture.spec.gaussians, finest.dictionary.channels, chance))
     mixture.left_R.copy_(torch.stack(left).mean(0))
     mixture.left_rest.copy_(torch.stack(rest).mean().clamp_min(0))
 

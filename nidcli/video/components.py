@@ -26,27 +26,46 @@ class Box:
 
 def without_specks(mask_HW: np.ndarray, least: int) -> np.ndarray:
     """The parts (eight neighbours) of at least so many pixels."""
-    label_HW, count = ndimage.label(mask_HW, _EIGHT)
+    around = _around(mask_HW)
+    label_YX, count = ndimage.label(mask_HW[around], _EIGHT)
     if not count:
         return mask_HW
-    kept = np.bincount(label_HW.ravel()) >= least
+    kept = np.bincount(label_YX.ravel()) >= least
     kept[0] = False
-    return kept[label_HW]
+    out_HW = np.zeros_like(mask_HW)
+    out_HW[around] = kept[label_YX]
+    return out_HW
 
 
 def without_holes(mask_HW: np.ndarray, most: int) -> np.ndarray:
     """Holes (four neighbours, not open to the border) of at most so many pixels filled."""
-    label_HW, count = ndimage.label(~mask_HW)
+    around = _around(mask_HW)
+    label_YX, count = ndimage.label(~mask_HW[around])
     if count < 2:
         return mask_HW
-    filled = np.bincount(label_HW.ravel()) <= most
-    for edge in (label_HW[0], label_HW[-1], label_HW[:, 0], label_HW[:, -1]):
+    filled = np.bincount(label_YX.ravel()) <= most
+    # what is around a mask goes on to the border of the frame, unless that is where it ends
+    for edge in (label_YX[0], label_YX[-1], label_YX[:, 0], label_YX[:, -1]):
         filled[edge] = False
     filled[0] = False
-    return mask_HW | filled[label_HW]
+    out_HW = mask_HW.copy()
+    out_HW[around] |= filled[label_YX]
+    return out_HW
 
 
 def boxes(mask_HW: np.ndarray) -> list[Box]:
     """Boxes around the parts of a mask."""
-    found = ndimage.find_objects(ndimage.label(mask_HW, _EIGHT)[0])
-    return [Box(int(x.start), int(y.start), int(x.stop - x.start), int(y.stop - y.start)) for y, x in found]
+    around = _around(mask_HW)
+    top, left = around[0].start, around[1].start
+    found = ndimage.find_objects(ndimage.label(mask_HW[around], _EIGHT)[0])
+    return [
+        Box(int(left + x.start), int(top + y.start), int(x.stop - x.start), int(y.stop - y.start)) for y, x in found
+    ]
+
+
+def _around(mask_HW: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns that hold all of a mask, and one more on every side: the rest need not be looked at."""
+    rows, columns = (np.flatnonzero(mask_HW.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(0, 1), slice(0, 1)
+    return slice(max(0, rows[0] - 1), rows[-1] + 2), slice(max(0, columns[0] - 1), columns[-1] + 2)
