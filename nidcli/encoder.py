@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 USUAL, LIMIT = 0.98, 2.0  # memory of the usual length of a gradient, and how many times as long one may be
+REMEMBERED = 24  # batches of observations, where they are seen again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +108,15 @@ class EncoderTraining:
     pairs(step) gives (B, inputs, H, W) observations and (B, channels, H, W) truths, NaN where nothing is asked. The
     average of the weights is that of Polyak and Juditsky (1992), exponentially weighted; the rate falls as a cosine.
     Gradients are cut to twice their usual length (as Seetharaman et al. 2020 cut them to a quantile of their history):
-    one odd batch ruins no weights.
+    one odd batch ruins no weights. Where observing takes longer than learning from it, every batch is seen `replay`
+    times: once when it is made, then in half precision whenever chance draws it from the last ones (Lin 1992).
     """
 
-    def __init__(self, encoder: Encoder, steps: int, rate: float = 2e-3, average: float = 0.998) -> None:
-        self.encoder, self.steps, self.average = encoder, steps, average
+    def __init__(
+        self, encoder: Encoder, steps: int, rate: float = 2e-3, average: float = 0.998, replay: int = 1
+    ) -> None:
+        self.encoder, self.steps, self.average, self.replay = encoder, steps, average, replay
+        self.remembered: list[tuple[Tensor, Tensor]] = []  # what was seen, and the truth
         self.optimizer = torch.optim.AdamW(encoder.parameters(), lr=rate, weight_decay=1e-4, betas=(0.9, 0.99))
         self.rate = rate
         self.mean = {name: p.detach().clone() for name, p in encoder.named_parameters()}
@@ -129,7 +134,7 @@ class EncoderTraining:
         device = next(iter(parameters.values())).device.type
         self.encoder.train().requires_grad_(True)
         while self.step < self.steps:
-            seen_BIHW, truth_BCHW = pairs(self.step)
+            seen_BIHW, truth_BCHW = self._observed(pairs)
             with torch.autocast(device, torch.bfloat16):
                 guess_BCHW = self.encoder(seen_BIHW.contiguous(memory_format=torch.channels_last))
             loss = encoder_loss(guess_BCHW, seen_BIHW, truth_BCHW, relative=self.encoder.spec.relative)
@@ -151,6 +156,17 @@ class EncoderTraining:
                     mean.lerp_(parameters[name], 1 - weight)
             yield loss.item()
 
+    def _observed(self, pairs: Callable[[int], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """A new batch, or one seen before."""
+        if self.replay > 1 and self.step % self.replay and len(self.remembered) == REMEMBERED:
+            chance = torch.Generator().manual_seed(self.step)
+            seen, truth = self.remembered[int(torch.randint(REMEMBERED, (1,), generator=chance))]
+            return seen.float(), truth.float()
+        new = pairs(self.step)
+        if self.replay > 1:
+            self.remembered = [*self.remembered[1 - REMEMBERED :], (new[0].half(), new[1].half())]
+        return new
+
     @torch.no_grad()
     def finish(self) -> None:
         """The encoder takes the averaged weights."""
@@ -163,11 +179,15 @@ class EncoderTraining:
         moments = {f"moment.{i}.{key}": value for i, slot in state.items() for key, value in slot.items()}
         weights = {f"weight.{name}": p.detach().clone() for name, p in self.encoder.named_parameters()}
         usual = {"usual": torch.tensor(self.usual, dtype=torch.float64)}
+        for number, (seen, truth) in enumerate(self.remembered):
+            usual |= {f"seen.{number}": seen, f"truth.{number}": truth}
         return usual | moments | weights | {f"mean.{name}": value.clone() for name, value in self.mean.items()}
 
     def restore(self, tensors: dict[str, Tensor], step: int) -> None:
         """Go on from a checkpoint at `step`."""
         self.usual = float(tensors["usual"])
+        count = sum(name.startswith("seen.") for name in tensors)
+        self.remembered = [(tensors[f"seen.{n}"], tensors[f"truth.{n}"]) for n in range(count)]
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             kind, _, rest = name.partition(".")

@@ -90,7 +90,8 @@ def trainee(model: Model, spec: LearnSpec, stage: str) -> EncoderTraining:
     """The training of the net of a stage, at its start."""
     net = model.detector if stage == "detector" else model.encoder
     assert net is not None
-    return EncoderTraining(net, spec.detector_steps if stage == "detector" else spec.encoder_steps, spec.encoder_rate)
+    steps = spec.detector_steps if stage == "detector" else spec.encoder_steps
+    return EncoderTraining(net, steps, spec.encoder_rate, replay=spec.encoder_replay)
 
 
 def share_of_limit(model: Model, stage: str) -> float:

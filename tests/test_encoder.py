@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nidcli.encoder import Encoder, EncoderSpec, EncoderTraining
+from nidcli.encoder import REMEMBERED, Encoder, EncoderSpec, EncoderTraining
 from nidcli.errors import UsageError
 from nidcli.model import Model, ModelSpec
 from nidcli.observers import Observations, observer
@@ -72,22 +72,36 @@ def test_it_learns_what_the_estimate_misses():
     assert error(net) < before / 4
 
 
-def test_a_restored_training_ends_where_an_uninterrupted_one_does():
-    whole = EncoderTraining(encoder(), 8)
+@pytest.mark.parametrize(("replay", "stop", "count"), [(1, 3, 8), (3, 31, 40)])
+def test_a_restored_training_ends_where_an_uninterrupted_one_does(replay: int, stop: int, count: int):
+    whole = EncoderTraining(encoder(), count, replay=replay)
     list(whole.run(brighter))
     whole.finish()
 
-    first = EncoderTraining(encoder(), 8)
+    first = EncoderTraining(encoder(), count, replay=replay)
     steps = first.run(brighter)
-    for _ in range(3):
+    for _ in range(stop):
         next(steps)
     saved = {name: tensor.clone() for name, tensor in first.state().items()}
-    second = EncoderTraining(encoder(seed=1), 8)
-    second.restore(saved, 3)
-    assert len(list(second.run(brighter))) == 5
+    second = EncoderTraining(encoder(seed=1), count, replay=replay)
+    second.restore(saved, stop)
+    assert len(list(second.run(brighter))) == count - stop
     second.finish()
     for name, parameter in whole.encoder.named_parameters():
         assert torch.equal(parameter, second.encoder.get_parameter(name)), name
+
+
+def test_batches_are_observed_once_and_learned_from_several_times():
+    asked: list[int] = []
+
+    def noted(step: int) -> tuple[Tensor, Tensor]:
+        asked.append(step)
+        return brighter(step)
+
+    training = EncoderTraining(encoder(), REMEMBERED + 30, replay=3)
+    list(training.run(noted))
+    assert asked == [*range(REMEMBERED), *range(REMEMBERED, REMEMBERED + 30, 3)]
+    assert len(training.remembered) == REMEMBERED
 
 
 def test_observations_are_batches_of_training_images_every_second_mirrored():
