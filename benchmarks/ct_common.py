@@ -96,5 +96,5 @@ def ours(model: Model, scan: Scanner, sinogram_MS: Tensor, noise_S: Tensor) -> T
     """(N, S): `nid ct-recon`, a few slices at a time."""
     parts = []
     for some in torch.arange(sinogram_MS.shape[1]).split(8):
-        parts.append(reconstruct(Viewer(model, scan, sinogram_MS[:, some].contiguous(), noise_S[some])))
+        parts.append(reconstruct(Viewer(model, scan, sinogram_MS[:, some].contiguous(), noise_S[some]))[0])
     return torch.cat(parts, 1)

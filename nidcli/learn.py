@@ -34,7 +34,7 @@ from nidcli.progress import Place as Place
 from nidcli.progress import Progress as Progress
 from nidcli.sampling import CellSource, CellSpace, Collection, omp_coder
 
-STATISTICS_CELLS = 65536  # cells from which the fine resolution and the prior are estimated
+STATISTICS_CELLS = 65536  # cells from which principal components, the fine resolution and the prior are estimated
 SHOWN = 16  # held-out images that progress is measured on
 ATOMS_SHARE, POLISH_SHARE = 0.7, 0.8  # of a time limit, by the end of these stages
 LAST = tuple(LAST_STAGES)  # stages after the last bank
@@ -178,7 +178,8 @@ class Learner:
     def _atoms(self) -> Iterator[Progress]:
         spec, place, source, cells = self.spec, self.place, self.source(), self.cell_space()
         signals = lambda batch, flip=False: cells.signals(self.batch(source, batch, flip)[0])  # noqa: E731
-        parts = Components.of((signals(b) for b in range(4)), cells, self.level.spec.basis, spec.components)
+        batches = map(signals, range(self.statistics))
+        parts = Components.of(batches, cells, self.level.spec.basis, spec.components)
         learned = self.level.spec.dictionary.experts - parts.basis_MB.shape[1]
         held_SM = cells.signals(self.held_cells(source)[0])
         shown = min(SHOWN, len(self.held) or self.train)
@@ -198,9 +199,9 @@ class Learner:
             top_k = self.level.spec.top_k
             psnr = held_out_psnr(self.online, parts, held_SM, top_k, shown, cells.numbers) if due else None
             yield self.told(spec.steps, psnr)
-        batches = (self.batch(source, b, fine=True) for b in range(self.statistics))
+        finer = (self.batch(source, b, fine=True) for b in range(self.statistics))
         generator = self.chance(1 << 21)
-        make_experts(self.level, place.cell, cells, parts, self.online, batches, spec.fit_steps, generator)
+        make_experts(self.level, place.cell, cells, parts, self.online, finer, spec.fit_steps, generator)
 
     def _polish(self) -> Iterator[Progress]:
         source, cells, steps = self.source(), self.cell_space(), self.spec.polish_steps

@@ -1,5 +1,6 @@
 """Synthetic slices: random heads after Shepp and Logan (1974), in the modified intensities of Toft (1996).
 
+The skull is the first two ellipses, the second cut out of the first: they vary together, so that every head has one.
 Row 0 is the top of the head, x runs right and y up; values are attenuation in 0 ... 1.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 SAMPLES = 3  # a side of a pixel
+SKULL = 2  # ellipses
 
 # intensity, half axes, centre and angle in degrees of the ten ellipses
 ELLIPSES = np.array(
@@ -32,18 +34,21 @@ def shepp_logan(size: int) -> np.ndarray:
 
 
 def random_phantom(seed: int, number: int, size: int) -> np.ndarray:
-    """Phantom `number` of a seed, (size, size) float32: the ellipses in chance intensities, axes, places and angles.
+    """Phantom `number` of a seed, (size, size) float32: what is in the head has chance intensities, axes, places and
+    angles, the skull chance axes.
 
     Standard deviations: intensity 20 %, axes 10 %, centre 0.05, angle 20 degrees; of the whole head 0.03 and 10
     degrees. Equal at every size.
     """
     chance = np.random.default_rng((seed, number))
     ellipses = ELLIPSES.copy()
-    count = len(ellipses)
-    ellipses[:, 0] *= 1 + 0.2 * chance.standard_normal(count)
-    ellipses[:, 1:3] *= 1 + 0.1 * chance.standard_normal((count, 2))
-    ellipses[:, 3:5] += 0.05 * chance.standard_normal((count, 2))
-    ellipses[:, 5] += 20 * chance.standard_normal(count)
+    inside = ellipses[SKULL:]
+    count = len(inside)
+    ellipses[:SKULL, 1:3] *= 1 + 0.1 * chance.standard_normal(2)
+    inside[:, 0] *= 1 + 0.2 * chance.standard_normal(count)
+    inside[:, 1:3] *= 1 + 0.1 * chance.standard_normal((count, 2))
+    inside[:, 3:5] += 0.05 * chance.standard_normal((count, 2))
+    inside[:, 5] += 20 * chance.standard_normal(count)
     return drawn(ellipses, size, 0.03 * chance.standard_normal(2), 10 * chance.standard_normal())
 
 

@@ -61,8 +61,8 @@ def test_a_slice_comes_back_with_its_report(run: Run, scan: Path, tiny: Path):
     (item,) = document["items"]
     assert code == 0
     assert (item["views"], item["size"], item["cor"]) == (VIEWS, SIDE, (SIDE - 1) / 2)
-    assert item["residual"] < 0.02
-    assert item["psnr"] > item["baseline"]["psnr"] + 5
+    assert item["residual"] < 0.03
+    assert item["psnr"] > item["baseline"]["psnr"] + 2
     found = np.load(scan.parent / "slice.npy")
     assert found.shape == (SIDE, SIDE) and found.dtype == np.float32
     assert -10 * np.log10(np.mean((found.clip(0, 1) - phantom()) ** 2)) == pytest.approx(item["psnr"], abs=0.01)

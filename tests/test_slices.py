@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage.segmentation import flood
 
 from nidcli.ct.teaching import Phantoms
 from nidcli.errors import InputError, UsageError
@@ -86,6 +87,15 @@ def test_phantoms_follow_from_their_seed_at_any_size():
     assert np.abs(large - random_phantom(3, 1, 32)).mean() < 0.01
     found = open_slices([], SliceScale(), more=[Phantoms(5, seed=3, size=32)])
     assert len(found) == 5 and np.array_equal(found.image(1, 32)[:, :, 0], random_phantom(3, 1, 32))
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_every_random_head_has_a_closed_skull_and_a_brain(number: int):
+    head = random_phantom(0, number, 96)
+    outside = flood(np.pad(head, 1), (0, 0), tolerance=0.1)[1:-1, 1:-1]
+    brain = (head > 0.1) & (head < 0.5)
+    assert head.max() == 1 and not (outside & brain).any()
+    assert 0.15 < brain.mean() < 0.7 and 0.01 < (head > 0.9).mean() < 0.15
 
 
 def test_the_phantom_is_that_of_shepp_and_logan():

@@ -44,7 +44,7 @@ def command(
     from nidcli.artifacts import load_model
     from nidcli.ct.loading import open_scan
     from nidcli.ct.reconstruct import Reconstructor
-    from nidcli.ct.stack import references, slices_of
+    from nidcli.ct.stack import references, slices_of, unlike
     from nidcli.files.sinograms import SINOGRAMS
     from nidcli.files.slice_writing import SLICES
 
@@ -68,10 +68,10 @@ def command(
     def compute(scans: list[Scan]) -> list[Done]:
         done = []
         for scan in scans:
-            path, truth = scan.file.path, true.get(scan.file.path)
-            found, write = slices_of(
-                reconstructor, scan, outputs[path], wanted, truth, artifact.fingerprint, console.progress
-            )
+            path, key = scan.file.path, artifact.fingerprint
+            found, write = slices_of(reconstructor, scan, outputs[path], wanted, true.get(path), key, console.progress)
+            if found.unfit:
+                console.note(unlike(path, found, artifact.name))
             done.append(batch.Done(found, write))
         return done
 

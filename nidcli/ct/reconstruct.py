@@ -4,7 +4,8 @@
     m  = encoder(what the rays and a0 say)         the prior's mean, a code for every cell         (views.py)
     f  = argmin |A f - y|^2 / 2 + lambda TV(f) + mu |f - m|^2 / 2                                 (residual.py)
 
-The last two are done `LOOKS` times, each time from the f before. Where a class has flat parts (`sharpen`)
+The last two are done `LOOKS` times, each time from the f before. A slice that held-out views show to be unlike those
+of the dictionary (trust.py) is left to total variation. Where a class has flat parts (`sharpen`)
 the slice's own edges guide total variation at last, if there is no noise (Candes, Wakin and Boyd 2008).
 For research; not for diagnosis.
 """
@@ -24,6 +25,7 @@ from nidcli.ct.noise import noise_of, proven, residual_of
 from nidcli.ct.prior import Expectation
 from nidcli.ct.residual import TotalVariation
 from nidcli.ct.scanner import Scanner
+from nidcli.ct.trust import UNFIT, misfit
 from nidcli.ct.uncertainty import spread
 from nidcli.ct.views import FIRST, NEXT, Viewer, side_of
 from nidcli.errors import UsageError
@@ -68,7 +70,8 @@ class Settings:
 class Slice:
     """A reconstructed slice (Y, X) and, where asked for, its standard deviations and the classical result.
 
-    residual : |A f - y| / |y|; noise : standard deviation of a ray that was assumed; scale : of units, see Settings.
+    residual : |A f - y| / |y|; noise : standard deviation of a ray that was assumed; scale : of units, see Settings;
+    misfit : see trust.py, NaN where the dictionary was not asked.
     """
 
     picture_YX: Tensor
@@ -78,6 +81,11 @@ class Slice:
     residual_classical: float | None
     noise: float
     scale: float
+    misfit: float
+
+    @property
+    def fits(self) -> bool:
+        return not self.misfit > UNFIT
 
 
 class Reconstructor:
@@ -126,7 +134,7 @@ class Reconstructor:
         if s.noise is None:
             noise = scale * proven(viewer, noise / scale)
             viewer = replace(viewer, noise_S=measured_M1.new_tensor([noise / scale]))
-        found_N1 = reconstruct(viewer)
+        found_N1, misfit_1 = reconstruct(viewer)
         deviation = None
         if s.uncertainty:
             deviation = spread(Expectation(self.model, scanner), viewer.sinogram_MS, noise / scale) * self._unit(scale)
@@ -139,7 +147,7 @@ class Reconstructor:
             other_M1 = scanner.forward(other_YX.to(device).reshape(-1, 1)) * scale
             other, other_residual = other_YX * self._unit(scale), residual_of(other_M1, measured_M1)[0]
         picture_YX = found_N1.view(geometry.size, geometry.size) * self._unit(scale)
-        return Slice(picture_YX, deviation, other, residual, other_residual, noise, scale)
+        return Slice(picture_YX, deviation, other, residual, other_residual, noise, scale, float(misfit_1))
 
     def _unit(self, scale: float) -> float:
         """What one unit of the dictionary is in the slice: attenuation per pixel, or per mm."""
@@ -152,19 +160,31 @@ class Reconstructor:
         return 1.0 if mean <= 0 or ALIKE[0] < mean < ALIKE[1] else mean / USUAL
 
 
-def reconstruct(viewer: Viewer, looks: int = LOOKS) -> Tensor:
-    """(N, S) slices of a viewer's sinograms."""
+def reconstruct(viewer: Viewer) -> tuple[Tensor, Tensor]:
+    """(N, S) slices of a viewer's sinograms, and (S,) their misfits, NaN where the dictionary was not asked."""
+    geometry = viewer.scanner.geometry
+    thorough = ALONE if geometry.size <= LARGE else LAST
+    if viewer.exact and geometry.views > MANY * geometry.size:
+        return viewer.plain(thorough, strength=WEAK), viewer.sinogram_MS.new_full(viewer.noise_S.shape, torch.nan)
+    misfit_S = misfit(viewer)
+    unfit_S = misfit_S > UNFIT
+    found_NS = viewer.sinogram_MS.new_empty(geometry.size**2, len(unfit_S))
+    if bool(unfit_S.any()):
+        found_NS[:, unfit_S] = viewer.of(unfit_S).plain(thorough)
+    if not bool(unfit_S.all()):
+        found_NS[:, ~unfit_S] = looked(viewer.of(~unfit_S))
+    return found_NS, misfit_S
+
+
+def looked(viewer: Viewer) -> Tensor:
+    """(N, S): what dictionary and rays say together."""
     encoder, side = viewer.model.encoder, side_of(viewer.model)
     assert encoder is not None
     # flat parts come back exactly from rays without noise, and then better without an estimate's say on values
-    noisy = bool(viewer.noise_S.any())
-    exact = encoder.spec.sharpen > 0 and not noisy
-    if exact and viewer.scanner.geometry.views > MANY * viewer.scanner.geometry.size:
-        return viewer.plain(ALONE if viewer.scanner.geometry.size <= LARGE else LAST, strength=WEAK)
-    geometry = viewer.scanner.geometry
+    exact, noisy, geometry = viewer.exact, bool(viewer.noise_S.any()), viewer.scanner.geometry
     last = LAST if geometry.size <= LARGE else SHARPEN
     look = viewer.first(FIRST)
-    for _ in range(looks - 1 if geometry.views * geometry.size**2 <= SEEN else 0):
+    for _ in range(LOOKS - 1 if geometry.views * geometry.size**2 <= SEEN else 0):
         look = viewer.guided(viewer.encoded(encoder, look, side), NEXT)
     strength, anchor = LOUD if noisy else 1.0, 0.0 if exact else 1.0
     look = viewer.guided(viewer.encoded(encoder, look, side), last, strength, anchor)

@@ -6,7 +6,7 @@ Sinograms are (M, S): M = views x bins measurements, views first, of S slices; p
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -32,6 +32,13 @@ class Scanner:
     def of(geometry: Geometry, device: torch.device | str = "cpu") -> Scanner:
         """The scanner of a geometry, on a device."""
         return Scanner(geometry, PixelRadon.of(geometry, image_coords(geometry.size, geometry.size).to(device)))
+
+    def some(self, chosen_V: Tensor) -> Scanner:
+        """The same with those views alone that are marked."""
+        geometry = self.geometry
+        angles_V = tuple(angle for angle, is_chosen in zip(geometry.angles_V, chosen_V, strict=True) if is_chosen)
+        rows = chosen_V.repeat_interleave(geometry.bins).nonzero()[:, 0].numpy()
+        return Scanner(replace(geometry, angles_V=angles_V), self.operator.rows(rows))
 
     def forward(self, picture_NS: Tensor) -> Tensor:
         """(N, S) -> (M, S)."""

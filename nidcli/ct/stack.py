@@ -37,7 +37,8 @@ class Sliced:
     """Keys of an item of `ct-recon`: means over slices, cor and scale of the first; psnr NaN without a reference.
 
     residual : |A f - y| / |y|; cor : the bin on which the axis of rotation falls; noise : standard deviation of a ray
-    that was assumed, in the sinogram's units.
+    that was assumed, in the sinogram's units; misfit : over the slices that the dictionary was asked of, see
+    `nidcli.ct.trust`, NaN for none; unfit : slices left to total variation.
     """
 
     residual: float
@@ -49,7 +50,18 @@ class Sliced:
     scale: float
     psnr: float
     ssim: float
+    misfit: float
+    unfit: int
     baseline: Classical | None = None
+
+
+def unlike(path: Path, found: Sliced, dictionary: str) -> str:
+    """The sentence for slices of another kind."""
+    which = "The slice is" if found.slices == 1 else f"{found.unfit} of {found.slices} slices are"
+    return (
+        f"{path}: {which} unlike those of {dictionary} (misfit {found.misfit:.2f}, by held-out views; 1 is as good as "
+        "without it); made by total variation alone."
+    )
 
 
 @dataclass(frozen=True)
@@ -148,15 +160,18 @@ def _scores(found: Slice, reference_YX: np.ndarray | None) -> tuple[float, ...]:
     if reference_YX is not None:
         ours = _compared(found.picture_YX, reference_YX)
         theirs = theirs if found.classical_YX is None else _compared(found.classical_YX, reference_YX)
-    return found.residual, found.noise, found.scale, *ours, other, *theirs
+    return found.residual, found.noise, found.scale, *ours, found.misfit, float(not found.fits), other, *theirs
 
 
 def _report(scores: list[tuple[float, ...]], wanted: Wanted, views: int, count: int, size: int, cor: float) -> Sliced:
-    means = [math.fsum(column) / len(column) for column in zip(*scores, strict=True)] if scores else [math.nan] * 8
-    residual, noise, _, ours, alike, other, theirs, theirs_alike = means
+    means = [math.fsum(column) / len(column) for column in zip(*scores, strict=True)] if scores else [math.nan] * 10
+    residual, noise, _, ours, alike, _, unfit, other, theirs, theirs_alike = means
     scale = scores[0][2] if scores else math.nan
+    asked = [score[5] for score in scores if not math.isnan(score[5])]
+    misfit = math.fsum(asked) / len(asked) if asked else math.nan
     classical = Classical(wanted.baseline, other, theirs, theirs_alike) if wanted.baseline else None
-    return Sliced(residual, views, count, size, cor, noise, scale, ours, alike, classical)
+    left = round(unfit * len(scores)) if scores else 0
+    return Sliced(residual, views, count, size, cor, noise, scale, ours, alike, misfit, left, classical)
 
 
 def _compared(picture: torch.Tensor, reference_YX: np.ndarray) -> tuple[float, float]:

@@ -8,7 +8,7 @@ the noise. Pictures are (N, S), channels (S, 5, Y, X).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,18 @@ class Viewer:
     sinogram_MS: Tensor
     noise_S: Tensor
     non_negative: bool = True
+
+    def of(self, chosen_S: Tensor) -> Viewer:
+        """The same of those slices alone that are marked."""
+        if bool(chosen_S.all()):
+            return self
+        return replace(self, sinogram_MS=self.sinogram_MS[:, chosen_S].contiguous(), noise_S=self.noise_S[chosen_S])
+
+    @property
+    def exact(self) -> bool:
+        """Whether rays without noise and flat parts come together."""
+        encoder = self.model.encoder
+        return encoder is not None and encoder.spec.sharpen > 0 and not bool(self.noise_S.any())
 
     @property
     def penalty_S(self) -> Tensor:

@@ -107,10 +107,13 @@ class PixelRadon(Operator):
         return _product(self.transposed_NM, measured)
 
     def __getitem__(self, rows: slice) -> PixelRadon:
-        first, last, _ = rows.indices(self.shape[0])
+        return self.rows(rows)
+
+    def rows(self, which: slice | np.ndarray) -> PixelRadon:
+        """Some of the rays: a slice of them, or their numbers."""
         crow, column, value = (part.cpu().numpy() for part in _parts(self.matrix_MN))
         matrix = sparse.csr_matrix((value, column, crow), shape=tuple(self.matrix_MN.shape))
-        return PixelRadon._of(matrix[first:last], self.coords_ND)
+        return PixelRadon._of(matrix[which], self.coords_ND)
 
 
 def _parts(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
