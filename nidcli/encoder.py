@@ -32,6 +32,7 @@ class EncoderSpec:
     fold: int = 1  # pixels a side that become channels first: the network works at so much less than full resolution
     sharpen: int = 0  # rounds in which a slice's own edges guide it at last: for classes of flat parts
     augment: bool = False  # learned from pictures that are also turned, shifted and scaled a little, where few exist
+    noisy: float = 1 / 3  # share of the batches of slices whose rays are noisy
     relative: bool = False  # learned by the share of the first estimate's error that is left, however small it was
 
 

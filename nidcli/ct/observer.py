@@ -20,7 +20,7 @@ from nidcli.observers import Observe
 
 # Views a batch: few are drawn more often, since it is there that the encoder has to know something.
 VIEWS = (6, 7, 8, 8, 8, 8, 9, 10, 10, 12, 12, 14, 16, 16, 16, 20, 24, 32, 48, 64, 128)
-NOISES = (0.001, 0.03)  # of the largest ray, log-uniform; two of three batches have none
+NOISES = (0.001, 0.03)  # of the largest ray, log-uniform, in batches that have any
 SHIFT, TURN, GROW = 0.06, 12.0, 0.12  # of pictures in augmented batches: share of the width, degrees, share of the size
 
 

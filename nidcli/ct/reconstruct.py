@@ -4,7 +4,7 @@
     m  = encoder(what the rays and a0 say)         the prior's mean, a code for every cell         (views.py)
     f  = argmin |A f - y|^2 / 2 + lambda TV(f) + mu |f - m|^2 / 2                                 (residual.py)
 
-The last two are done `LOOKS` times, each time from the f before. A slice that held-out views show to be unlike those
+The last two are done some times, each time from the f before. A slice that held-out views show to be unlike those
 of the dictionary (trust.py) is left to total variation. Where a class has flat parts (`sharpen`)
 the slice's own edges guide total variation at last, if there is no noise (Candes, Wakin and Boyd 2008).
 For research; not for diagnosis.
@@ -31,12 +31,12 @@ from nidcli.ct.views import FIRST, NEXT, Viewer, side_of
 from nidcli.errors import UsageError
 from nidcli.model import Model
 
-LOOKS = 3
+LOOKS, NOISY_LOOKS = 4, 3
 LAST = TotalVariation(steps=200)
 SHARPEN = TotalVariation(steps=60)
 ALONE = TotalVariation(steps=1000, tolerance=1e-6)  # where rays say all
 MANY, WEAK = 0.6, 0.15  # views a pixel of a side from which rays say all, and the share of lambda that is then best
-LOUD = 4.0  # of lambda at the last look, if there is noise: what the encoder does not vouch for is then smoothed
+LOUD, LOOSE = 16.0, 0.3  # of lambda and mu at the last look, if there is noise: more smoothing, less of the encoder
 SEEN = 8e6  # views times pixels, at the most, where looking again pays: more rays know more, and take their time
 LARGE = 256  # pixels a side from which on fewer steps have to do
 USUAL, ALIKE = 0.2, (0.03, 0.8)  # mean of a slice in the dictionary's units, in which air is 0 and dense bone 1
@@ -184,9 +184,10 @@ def looked(viewer: Viewer) -> Tensor:
     exact, noisy, geometry = viewer.exact, bool(viewer.noise_S.any()), viewer.scanner.geometry
     last = LAST if geometry.size <= LARGE else SHARPEN
     look = viewer.first(FIRST)
-    for _ in range(LOOKS - 1 if geometry.views * geometry.size**2 <= SEEN else 0):
+    looks = 1 if geometry.views * geometry.size**2 > SEEN else NOISY_LOOKS if noisy else LOOKS
+    for _ in range(looks - 1):
         look = viewer.guided(viewer.encoded(encoder, look, side), NEXT)
-    strength, anchor = LOUD if noisy else 1.0, 0.0 if exact else 1.0
+    strength, anchor = (LOUD, LOOSE) if noisy else (1.0, 0.0 if exact else 1.0)
     look = viewer.guided(viewer.encoded(encoder, look, side), last, strength, anchor)
     for _ in range(encoder.spec.sharpen if exact else 0):
         look = viewer.guided(look.agreed_NS, SHARPEN, anchor=0.0)

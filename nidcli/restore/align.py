@@ -30,13 +30,16 @@ INNER = 0.75  # of half a side: the middle
 ALIKE = 0.85  # of the best correlation: what is less alike is not considered
 FAINT = 0.7  # of the usual contrast: a part with less, such as a wall, is not brought to it
 LEADING = 64  # experts that take part: the rest is detail
+NEAR, SIZES, TURNED = 0.3, (0.8, 1.25), 0.35  # how far a frame is improved: half sides, times its size, radians
+EVEN, RIM = 1.5 / 255, 2  # range of values within 3 x 3 pixels that paint has, hardly any photo; pixels that it blurs
 
 
 @torch.no_grad()
 def align(model: Model, photo_HWC: Tensor, known_HW: Tensor) -> Frame:
-    """The frame that fits best; holes are bridged smoothly first."""
-    if not bool(known_HW.all()):
-        photo_HWC = harmonic(photo_HWC[None], known_HW[None])[0]
+    """The frame that fits best; holes, and what may be painted over, are bridged smoothly first."""
+    bare_HW = known_HW & ~even(photo_HWC)
+    if bool(bare_HW.any()) and not bool(bare_HW.all()):
+        photo_HWC = harmonic(photo_HWC[None], bare_HW[None])[0]
     whole = WholeImage.of(whole_of(model))
     score = _Score(whole, photo_HWC, IMPROVED, PIXELS)
     likely = detected(photo_HWC)[:BEST]
@@ -44,6 +47,15 @@ def align(model: Model, photo_HWC: Tensor, known_HW: Tensor) -> Frame:
         found = sorted(sought(whole, photo_HWC), key=lambda pair: -pair[0])
         likely = [frame for alike, frame in found[:BEST] if alike >= ALIKE * found[0][0]]
     return min((_improved(score, frame) for frame in likely), key=lambda pair: pair[0])[1]
+
+
+def even(photo_HWC: Tensor) -> Tensor:
+    """(H, W) bool: parts of one even colour, as paint is; of walls and skies, smooth as they are, nothing is lost."""
+    image = photo_HWC.permute(2, 0, 1)[None]
+    most = nn.functional.max_pool2d(image, 3, 1, 1)
+    least = -nn.functional.max_pool2d(-image, 3, 1, 1)
+    flat = ((most - least).amax(1, keepdim=True) <= EVEN).float()
+    return nn.functional.max_pool2d(flat, 2 * RIM + 3, 1, RIM + 1)[0, 0] > 0
 
 
 def sought(whole: WholeImage, photo_HWC: Tensor) -> list[tuple[float, Frame]]:
@@ -122,7 +134,7 @@ class _Score:
 
 
 def _improved(score: _Score, frame: Frame) -> tuple[float, Frame]:
-    step, best, least = 0.12, float(score([frame])[0]), 0.8 * frame.half
+    step, best, start = 0.12, float(score([frame])[0]), frame
     for _ in range(ROUNDS):
         around = [
             Frame(
@@ -137,7 +149,10 @@ def _improved(score: _Score, frame: Frame) -> tuple[float, Frame]:
             Frame(2 * frame.x - f.x, 2 * frame.y - f.y, 2 * frame.half - f.half, 2 * frame.angle - f.angle)
             for f in around
         ]
-        around = [f for f in around if f.half >= least]
+        around = [f for f in around if _near(f, start)]
+        if not around:
+            step /= 2
+            continue
         scores = score(around)
         place = int(scores.argmin())
         if float(scores[place]) < best:
@@ -145,3 +160,8 @@ def _improved(score: _Score, frame: Frame) -> tuple[float, Frame]:
         else:
             step /= 2
     return best, frame
+
+
+def _near(frame: Frame, start: Frame) -> bool:
+    off = max(abs(frame.x - start.x), abs(frame.y - start.y)) / start.half
+    return off <= NEAR and SIZES[0] <= frame.half / start.half <= SIZES[1] and abs(frame.angle - start.angle) <= TURNED
