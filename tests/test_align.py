@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from faces import SIDE, face_model, faces
 from skimage.data import astronaut
 
-from nidcli.restore.align import align, sought
+from nidcli.artifacts import bundled, load_model
+from nidcli.restore.align import align, even, sought
 from nidcli.restore.detect import detected
 from nidcli.restore.frame import Frame, back
 from nidcli.restore.trust import judge
@@ -58,3 +60,31 @@ def test_the_face_of_a_whole_portrait_is_where_to_begin():
         assert abs(frame.x * times - 224) < 14 and abs(frame.y * times - 124) < 22
         assert 40 < frame.half * times < 64
     assert detected(torch.rand(40, 60, 3)) == [] and detected(torch.zeros(16, 16, 3)) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "colour"),
+    [
+        (slice(90, 130), slice(230, 270), (0.0, 1.0, 0.0)),
+        (slice(100, 124), slice(205, 235), (0.8, 0.1, 0.1)),
+        (slice(60, 180), slice(240, 244), (0.0, 0.0, 1.0)),
+    ],
+)
+def test_a_face_that_is_painted_over_is_found_all_the_same(rows: slice, columns: slice, colour: tuple[float, ...]):
+    portrait = torch.from_numpy(astronaut()).float() / 255
+    portrait[rows, columns] = torch.tensor(colour)
+    if "face" not in bundled():
+        pytest.skip("no bundled dictionary")
+    found = align(load_model("face").model, portrait, torch.ones(512, 512, dtype=torch.bool))
+    assert abs(found.x - 225) < 8 and abs(found.y - 123) < 8
+    assert 44 < found.half < 62 and abs(found.angle) < 0.2
+
+
+def test_even_parts_are_paint_and_a_gradient_is_none():
+    photo = torch.rand(40, 50, 3, generator=torch.Generator().manual_seed(0))
+    assert not even(photo).any()
+    photo[10:20, 10:30] = 0.5
+    found = even(photo)
+    assert found[10:20, 10:30].all() and not found[:7].any() and not found[24:].any()
+    slope = torch.linspace(0, 1, 50)[None, :, None].expand(40, 50, 3)
+    assert not even(slope).any()

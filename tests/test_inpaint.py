@@ -126,6 +126,7 @@ def test_a_mask_that_makes_no_sense_is_refused(nid: Nid, folder: Path, tiny: Pat
     "flags, code, sentence",
     [
         (("--mask", "m.png", "--mask-from-alpha"), 2, "contradict"),
+        (("--damage-map", "damage.png"), 2, "give a folder"),
         (("--invert-mask",), 2, "there is none"),
         (("--mask", "none.png"), 4, "does not exist"),
         (("--mask-from-alpha",), 4, "no transparency"),

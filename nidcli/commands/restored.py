@@ -51,9 +51,14 @@ class Upscaled:
 
 
 def beside(job: Job, folder: Path | None, overwrite: bool) -> Path | None:
-    """The PNG of a job in another folder. Raises OutputError where it exists."""
+    """The PNG of a job in another folder. Raises UsageError for a picture instead of a folder, OutputError where the
+    PNG exists."""
     if folder is None:
         return None
+    from nidcli.files.image_writing import IMAGE_SUFFIXES
+
+    if folder.suffix.lower() in IMAGE_SUFFIXES and not folder.is_dir():
+        raise UsageError(f"{folder} looks like a picture, and a folder is meant, for one of each photo; give a folder.")
     path = folder / job.input.relative.with_suffix(".png")
     if path.exists() and not (overwrite or job.skip):
         raise OutputError(f"{path} exists already; give --overwrite.")
