@@ -51,8 +51,7 @@ class Upscaled:
 
 
 def beside(job: Job, folder: Path | None, overwrite: bool) -> Path | None:
-    """The PNG of a job in another folder. Raises UsageError for a picture instead of a folder, OutputError where the
-    PNG exists."""
+    """The PNG of a job in another folder. Raises UsageError for no folder, OutputError where the PNG exists."""
     if folder is None:
         return None
     from nidcli.files.image_writing import IMAGE_SUFFIXES
