@@ -17,7 +17,7 @@ run ends where an uninterrupted one does.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -163,6 +163,12 @@ class Learner:
     def _fine(self) -> int:
         return self.spec.fine_pixels * self.level.spec.pixels // self.spec.model.levels[-1].pixels
 
+    def _examples(self, signals: Callable[[int, bool], Tensor]) -> Iterator[Tensor]:
+        """Batches of signals for principal components; of few images mirrored as well, where that may be."""
+        few = self.spec.flip and self.statistics * self.spec.batch < STATISTICS_CELLS
+        for mirrored in (False, True)[: 1 + few]:
+            yield from (signals(batch, mirrored) for batch in range(self.statistics))
+
     def source(self) -> CellSource:
         place, size = self.place.level, self.spec.size
         return CellSource(self.collection, self.model, place, size, self._fine, omp_coder, self.device)
@@ -178,8 +184,7 @@ class Learner:
     def _atoms(self) -> Iterator[Progress]:
         spec, place, source, cells = self.spec, self.place, self.source(), self.cell_space()
         signals = lambda batch, flip=False: cells.signals(self.batch(source, batch, flip)[0])  # noqa: E731
-        batches = map(signals, range(self.statistics))
-        parts = Components.of(batches, cells, self.level.spec.basis, spec.components)
+        parts = Components.of(self._examples(signals), cells, self.level.spec.basis, spec.components)
         learned = self.level.spec.dictionary.experts - parts.basis_MB.shape[1]
         held_SM = cells.signals(self.held_cells(source)[0])
         shown = min(SHOWN, len(self.held) or self.train)
