@@ -37,6 +37,7 @@ SHARPEN = TotalVariation(steps=60)
 ALONE = TotalVariation(steps=1000, tolerance=1e-6)  # where rays say all
 MANY, WEAK = 0.6, 0.15  # views a pixel of a side from which rays say all, and the share of lambda that is then best
 LOUD, LOOSE = 16.0, 0.3  # of lambda and mu at the last look, if there is noise: more smoothing, less of the encoder
+FEW = 16  # views below which the encoder knows less
 SEEN = 8e6  # views times pixels, at the most, where looking again pays: more rays know more, and take their time
 LARGE = 256  # pixels a side from which on fewer steps have to do
 USUAL, ALIKE = 0.2, (0.03, 0.8)  # mean of a slice in the dictionary's units, in which air is 0 and dense bone 1
@@ -187,7 +188,8 @@ def looked(viewer: Viewer) -> Tensor:
     looks = 1 if geometry.views * geometry.size**2 > SEEN else NOISY_LOOKS if noisy else LOOKS
     for _ in range(looks - 1):
         look = viewer.guided(viewer.encoded(encoder, look, side), NEXT)
-    strength, anchor = (LOUD, LOOSE) if noisy else (1.0, 0.0 if exact else 1.0)
+    loose = LOOSE * min(1.0, geometry.views / FEW) ** 1.5
+    strength, anchor = (LOUD, loose) if noisy else (1.0, 0.0 if exact else 1.0)
     look = viewer.guided(viewer.encoded(encoder, look, side), last, strength, anchor)
     for _ in range(encoder.spec.sharpen if exact else 0):
         look = viewer.guided(look.agreed_NS, SHARPEN, anchor=0.0)
