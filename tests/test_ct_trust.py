@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from nidcli.artifacts import Metadata, save_model
 from nidcli.ct.geometry import Geometry
 from nidcli.ct.reconstruct import ALONE, Reconstructor, Settings, reconstruct
 from nidcli.ct.scanner import Scanner
-from nidcli.ct.trust import HELD, UNFIT, halves, misfit
+from nidcli.ct.trust import HELD, UNFIT, halves, held_out, misfit
 from nidcli.ct.views import Viewer
 from nidcli.model import Model
 
@@ -70,6 +71,17 @@ def test_the_held_out_views_are_not_shown_and_large_slices_are_judged_small():
     ours = kept.forward(flat.view(64, 64)[::2, ::2].reshape(-1, 1)) * 2  # in pixels of the large slice
     theirs = large.some(torch.arange(8) % HELD != HELD // 2).forward(flat)
     assert float((ours - theirs).norm() / theirs.norm()) < 0.05
+
+
+def test_views_from_opposite_sides_are_held_out_together():
+    turn = Geometry(size=SIDE, angles_V=tuple(18.0 * v for v in range(20)), bins=SIDE)
+    held_V = held_out(turn)
+    assert torch.equal(held_V[:10], held_V[10:]) and 4 <= int(held_V.sum()) <= 6
+    fan = replace(turn, fan=200.0)
+    assert int(held_out(fan).sum()) == 5 and not torch.equal(held_out(fan)[:10], held_out(fan)[10:])
+    assert not held_out(replace(turn, angles_V=(0.0, 45.0, 90.0, 180.0, 225.0))).any()
+    mixed = replace(turn, angles_V=(90.0, 0.0, 135.0, 45.0))
+    assert held_out(mixed).tolist() == [True, False, False, False]
 
 
 def test_a_dictionary_that_misleads_is_left_out(all_knowing: list[Tensor]):

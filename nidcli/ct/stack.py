@@ -21,6 +21,8 @@ from nidcli.files.sinograms import open_sinograms
 from nidcli.files.slice_writing import Growing, Window, write_slices
 from nidcli.metrics import psnr, ssim
 
+MISFIT, UNFIT = 5, 6  # where they are in a slice's scores
+
 
 @dataclass(frozen=True)
 class Classical:
@@ -165,13 +167,12 @@ def _scores(found: Slice, reference_YX: np.ndarray | None) -> tuple[float, ...]:
 
 def _report(scores: list[tuple[float, ...]], wanted: Wanted, views: int, count: int, size: int, cor: float) -> Sliced:
     means = [math.fsum(column) / len(column) for column in zip(*scores, strict=True)] if scores else [math.nan] * 10
-    residual, noise, _, ours, alike, _, unfit, other, theirs, theirs_alike = means
+    residual, noise, _, ours, alike, _, _, other, theirs, theirs_alike = means
     scale = scores[0][2] if scores else math.nan
-    asked = [score[5] for score in scores if not math.isnan(score[5])]
-    misfit = math.fsum(asked) / len(asked) if asked else math.nan
+    asked = [score[MISFIT] for score in scores if not math.isnan(score[MISFIT])]
+    misfit, unfit = math.fsum(asked) / len(asked) if asked else math.nan, sum(score[UNFIT] > 0 for score in scores)
     classical = Classical(wanted.baseline, other, theirs, theirs_alike) if wanted.baseline else None
-    left = round(unfit * len(scores)) if scores else 0
-    return Sliced(residual, views, count, size, cor, noise, scale, ours, alike, misfit, left, classical)
+    return Sliced(residual, views, count, size, cor, noise, scale, ours, alike, misfit, unfit, classical)
 
 
 def _compared(picture: torch.Tensor, reference_YX: np.ndarray) -> tuple[float, float]:

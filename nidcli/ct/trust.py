@@ -1,7 +1,8 @@
 """Does the dictionary know such slices: the rays that it was not shown decide.
 
-Every fourth view is held out. From the others a slice is made by total variation alone, and one with what the encoder
-says of it; both foretell the rays held out (cross-validation, Stone 1974).
+Every fourth direction is held out; views from opposite sides are of one. From the others a slice is made by total
+variation alone, and one with what the encoder says of it; both foretell the rays held out (cross-validation, Stone
+1974).
 
     misfit = |A_held f_dictionary - y_held| / |A_held f_tv - y_held|
 
@@ -16,22 +17,23 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from nidcli.ct.geometry import Geometry
 from nidcli.ct.scanner import Scanner
 from nidcli.ct.views import Viewer, side_of
 
-HELD = 4  # every so many views one is held out
+HELD = 4  # every so many directions one is held out
 UNFIT = 1.03  # a little room: where both miss alike, either will do
 
 
 @torch.no_grad()
 def misfit(viewer: Viewer) -> Tensor:
-    """(S,) of each slice; NaN where there are too few views to hold one out."""
+    """(S,) of each slice; NaN where there are too few directions to hold one out."""
     geometry, encoder = viewer.scanner.geometry, viewer.model.encoder
-    if geometry.views < HELD or encoder is None:
+    held_V = held_out(geometry)
+    if not bool(held_V.any()) or encoder is None:
         return viewer.sinogram_MS.new_full(viewer.sinogram_MS.shape[1:], torch.nan)
     side = min(geometry.size, side_of(viewer.model))
     kept, held = halves(viewer.scanner, side)
-    held_V = _held(geometry.views)
     rays_VBS = viewer.sinogram_MS.view(geometry.views, geometry.bins, -1) * (side / geometry.size)
     noise_S = viewer.noise_S * (side / geometry.size)
     shown = replace(viewer, scanner=kept, sinogram_MS=rays_VBS[~held_V].flatten(0, 1), noise_S=noise_S)
@@ -42,8 +44,13 @@ def misfit(viewer: Viewer) -> Tensor:
     return missed / alone.clamp_min(torch.finfo(torch.float32).tiny)
 
 
-def _held(views: int) -> Tensor:
-    return torch.arange(views) % HELD == HELD // 2
+def held_out(geometry: Geometry) -> Tensor:
+    """(V,) bool: the views that are held out; none where there are fewer than HELD directions."""
+    turn = 180.0 if geometry.fan is None else 360.0
+    direction_V = [round(angle % turn, 3) % turn for angle in geometry.angles_V]
+    rank = {direction: number for number, direction in enumerate(sorted(set(direction_V)))}
+    enough = len(rank) >= HELD
+    return torch.tensor([enough and rank[direction] % HELD == HELD // 2 for direction in direction_V])
 
 
 @lru_cache(maxsize=1)
@@ -51,5 +58,5 @@ def halves(scanner: Scanner, size: int) -> tuple[Scanner, Scanner]:
     """The views that are shown and those held out, over a slice of `size` pixels a side."""
     geometry = scanner.geometry
     whole = scanner if geometry.size == size else Scanner.of(geometry.over(size), scanner.operator.coords_ND.device)
-    held_V = _held(geometry.views)
+    held_V = held_out(geometry)
     return whole.some(~held_V), whole.some(held_V)

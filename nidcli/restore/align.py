@@ -38,7 +38,8 @@ EVEN, RIM = 1.5 / 255, 2  # range of values within 3 x 3 pixels that paint has, 
 def align(model: Model, photo_HWC: Tensor, known_HW: Tensor) -> Frame:
     """The frame that fits best; holes, and what may be painted over, are bridged smoothly first."""
     bare_HW = known_HW & ~even(photo_HWC)
-    if bool(bare_HW.any()) and not bool(bare_HW.all()):
+    bare_HW = bare_HW if bool(bare_HW.any()) else known_HW
+    if not bool(bare_HW.all()):
         photo_HWC = harmonic(photo_HWC[None], bare_HW[None])[0]
     whole = WholeImage.of(whole_of(model))
     score = _Score(whole, photo_HWC, IMPROVED, PIXELS)
