@@ -72,6 +72,20 @@ def test_a_slice_comes_back_with_its_report(run: Run, scan: Path, tiny: Path):
     assert read_image(scan.parent / "slice_preview.png").width == SIDE
 
 
+def test_what_some_view_does_not_see_is_zero_where_that_is_asked(run: Run, scan: Path, tiny: Path):
+    rays, wide = np.load(scan), SIDE - 8
+    np.save(scan, rays[:, 4:-4])  # a detector that is narrower than the head
+    flags = ("--angles", VIEWS, "--dict", tiny, "--size", wide, "--uncertainty", "--baseline", "fbp")
+    for name, more in (("all", ()), ("seen", ("--field-of-view",))):
+        assert run(scan, *flags, "-o", scan.parent / f"{name}.npy", *more)[0] == 0
+    away = np.hypot(*(np.indices((wide, wide)) - (wide - 1) / 2))
+    for part in ("", "_uncertainty", "_fbp"):
+        whole, seen = (np.load(scan.parent / f"{name}{part}.npy") for name in ("all", "seen"))
+        assert not seen[away > wide / 2].any()
+        assert np.array_equal(seen[away < wide / 2 - 1], whole[away < wide / 2 - 1])
+    assert whole.shape == seen.shape and np.load(scan.parent / "all_uncertainty.npy")[away > wide / 2].all()
+
+
 def test_attenuation_is_per_mm_where_the_pixel_size_is_told(run: Run, scan: Path, tiny: Path):
     for name, flags in (("pixel", ()), ("mm", ("--pixel-size", 0.5))):
         assert run(scan, "--angles", VIEWS, "--dict", tiny, "-o", scan.parent / f"{name}.npy", *flags)[0] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -139,3 +140,18 @@ def test_the_metric_filter_leaves_eigenvalues_below_one():
 def test_a_source_inside_the_slice_is_refused():
     with pytest.raises(ValueError, match="inside the slice"):
         Geometry(size=64, angles_V=(0.0,), bins=64, fan=30)
+
+
+def test_the_field_of_view_is_where_every_view_looks():
+    angles_V = tuple(10.0 * v for v in range(18))
+    flat = Geometry(size=40, angles_V=angles_V, bins=40)
+    fan = replace(flat, fan=80.0)
+    for geometry in (flat, replace(flat, cor=16.0), fan, replace(flat, convention="skimage")):
+        seen = geometry.covered().flatten()
+        views = torch.eye(18).repeat_interleave(40, 0)  # (M, V): each view by itself
+        looks_NV = PixelRadon.of(geometry, image_coords(40, 40)).adjoint(views) > 0.3
+        assert looks_NV[seen].all()
+        assert 0.2 < float(seen.double().mean()) < 0.9
+        rim = torch.nn.functional.max_pool2d(seen.view(1, 1, 40, 40).double(), 5, 1, 2).flatten() > 0
+        assert not looks_NV[~rim].all(1).any()  # two pixels further out some view sees nothing
+    assert int(fan.covered().sum()) < int(flat.covered().sum())

@@ -34,6 +34,7 @@ class RayOptions:
         _rays("--fan", "DISTANCE", "Fan beam: pixels from source to axis; flat detector, bins at the axis."),
     ] = None
     bin_rays: Annotated[int, _rays("--bin-rays", "N", "Rays over the width of a bin, its integral; 1: its centre.")] = 1
+    field_of_view: Annotated[bool, _rays("--field-of-view", None, "Zero where some view does not look.")] = False
     scale: Annotated[str, _rays("--scale", "auto|X", "Attenuation that the dictionary calls 1.")] = "auto"
 
     def degrees(self) -> Angles:

@@ -58,6 +58,7 @@ class SliceOptions:
             noise=rays.noise,
             fan=rays.fan,
             wide=rays.bin_rays,
+            field_of_view=rays.field_of_view,
             scale=None if rays.scale == "auto" else _number("--scale", rays.scale),
             non_negative=not self.signed,
             uncertainty=self.uncertainty,

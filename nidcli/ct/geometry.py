@@ -93,10 +93,15 @@ class Geometry:
             radius = self.size // 2 if self.circle else math.inf
             return off[:, None].square() + off.square() <= radius**2
         off = index - (self.size - 1) / 2
-        reach = (min(self.axis, self.bins - 1 - self.axis) + 0.5) * self.bin_pitch
-        if self.fan is not None:
-            reach /= math.hypot(1, reach / self.fan)
-        return off[:, None].square() + off.square() <= max(reach, 1.0) ** 2
+        x_YX, y_YX = off.expand(self.size, -1), -off[:, None].expand(-1, self.size)
+        seen_YX = x_YX.square() + y_YX.square() <= (self.size / 2) ** 2  # as far as rays reach
+        for angle in map(math.radians, self.angles_V):
+            s_YX = x_YX * math.cos(angle) + y_YX * math.sin(angle)
+            if self.fan is not None:
+                s_YX = s_YX / (1 + (y_YX * math.cos(angle) - x_YX * math.sin(angle)) / self.fan)
+            bin_YX = s_YX / self.bin_pitch + self.axis
+            seen_YX &= (bin_YX >= -0.5) & (bin_YX <= self.bins - 0.5)
+        return seen_YX
 
     def _step(self, angle: float) -> float:
         """Distance of two points of a ray: a pixel, or where it crosses the next line of pixels (Joseph 1982)."""

@@ -50,7 +50,7 @@ class Settings:
     size : pixels a side, None for as many as bins; cor : the bin of the axis, "auto" to find it, None for the middle;
     pixel_mm : side of a pixel of the slice, for attenuation per mm; noise : standard deviation of a ray, None to find
     it; fan : distance from source to axis in pixels of the slice; scale : units of the sinogram in one of the
-    dictionary, None to find it.
+    dictionary, None to find it; field_of_view : slices are zero where some view does not look.
     """
 
     convention: Convention = "nid"
@@ -61,6 +61,7 @@ class Settings:
     noise: float | None = None
     fan: float | None = None
     wide: int = 1
+    field_of_view: bool = False
     scale: float | None = None
     non_negative: bool = True
     uncertainty: bool = False
@@ -148,6 +149,11 @@ class Reconstructor:
             other_M1 = scanner.forward(other_YX.to(device).reshape(-1, 1)) * scale
             other, other_residual = other_YX * self._unit(scale), residual_of(other_M1, measured_M1)[0]
         picture_YX = found_N1.view(geometry.size, geometry.size) * self._unit(scale)
+        if s.field_of_view:
+            seen_YX = geometry.covered().to(picture_YX)
+            picture_YX *= seen_YX
+            deviation = None if deviation is None else deviation * seen_YX
+            other = None if other is None else other * seen_YX.to(other)
         return Slice(picture_YX, deviation, other, residual, other_residual, noise, scale, float(misfit_1))
 
     def _unit(self, scale: float) -> float:
