@@ -15,6 +15,8 @@ if str(REPOSITORY) not in sys.path:  # for the benchmarks, whose measure of qual
 
 from benchmarks.ct_common import DATA, ours, phantoms, psnr, scanner, total_variation  # noqa: E402
 from nidcli.artifacts import bundled, load_model  # noqa: E402
+from nidcli.coding import coder  # noqa: E402
+from nidcli.imaging import encode, render  # noqa: E402
 
 FLOORS = json.loads((Path(__file__).parent / "golden" / "phantom.json").read_text())
 
@@ -34,3 +36,12 @@ def test_slices_from_few_views_keep_their_quality(views: int):
     found = psnr(ours(load_model("phantom").model, scan, sinogram, torch.zeros(truth.shape[1])), truth)
     assert found >= FLOORS[f"{views} views"]
     assert found > psnr(total_variation(scan, sinogram, 0.01, True), truth)
+
+
+def test_a_code_for_every_cell_draws_any_slice_so_that_the_encoders_picture_is_one():
+    """The encoder answers in pixels: the constants and experts of the finest cells are another basis of the same."""
+    _, truth = phantoms()
+    model, images = load_model("phantom").model, truth[:, :3].T.reshape(3, 128, 128, 1).contiguous()
+    every = coder(model, "omp", model.level(-1).spec.orthonormal)
+    drawn = torch.stack([render(model, code, 128, 128) for code in encode(model, images, every)])
+    assert float((drawn - images).abs().max()) < 1e-4
