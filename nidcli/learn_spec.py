@@ -25,7 +25,7 @@ class LearnSpec:
     detector_steps: int = 600
     encoder_batch: int = 16  # images a step, of the detector as well
     encoder_rate: float = 2e-3  # of its descent, at the most
-    encoder_replay: int = 1  # times that each batch of observations is learned from, likewise
+    encoder_replay: int = 1  # times that a batch of observations is learned from, of the detector as well
     flip: bool = True  # every second batch is mirrored
     holdout: int = 0  # images kept out of learning, last by name; 0 is a twentieth, 200 at most
     seed: int = 0

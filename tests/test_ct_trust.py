@@ -14,10 +14,10 @@ from torch import Tensor
 
 from nidcli import cli
 from nidcli.artifacts import Metadata, save_model
-from nidcli.ct.geometry import Geometry
+from nidcli.ct.geometry import HELD, Geometry
 from nidcli.ct.reconstruct import ALONE, Reconstructor, Settings, reconstruct
 from nidcli.ct.scanner import Scanner
-from nidcli.ct.trust import HELD, UNFIT, halves, held_out, misfit
+from nidcli.ct.trust import UNFIT, halves, misfit
 from nidcli.ct.views import Viewer
 from nidcli.model import Model
 
@@ -75,13 +75,13 @@ def test_the_held_out_views_are_not_shown_and_large_slices_are_judged_small():
 
 def test_views_from_opposite_sides_are_held_out_together():
     turn = Geometry(size=SIDE, angles_V=tuple(18.0 * v for v in range(20)), bins=SIDE)
-    held_V = held_out(turn)
+    held_V = turn.held_out()
     assert torch.equal(held_V[:10], held_V[10:]) and 4 <= int(held_V.sum()) <= 6
     fan = replace(turn, fan=200.0)
-    assert int(held_out(fan).sum()) == 5 and not torch.equal(held_out(fan)[:10], held_out(fan)[10:])
-    assert not held_out(replace(turn, angles_V=(0.0, 45.0, 90.0, 180.0, 225.0))).any()
+    assert int(fan.held_out().sum()) == 5 and not torch.equal(fan.held_out()[:10], fan.held_out()[10:])
+    assert not replace(turn, angles_V=(0.0, 45.0, 90.0, 180.0, 225.0)).held_out().any()
     mixed = replace(turn, angles_V=(90.0, 0.0, 135.0, 45.0))
-    assert held_out(mixed).tolist() == [True, False, False, False]
+    assert mixed.held_out().tolist() == [True, False, False, False]
 
 
 def test_a_dictionary_that_misleads_is_left_out(all_knowing: list[Tensor]):

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+HELD = 4  # every so many directions one is held out
 JOSEPH = 256  # slices with longer sides are crossed pixel line by pixel line
 
 Convention = Literal["nid", "skimage"]
@@ -84,6 +85,17 @@ class Geometry:
         share = size / self.size
         fan = None if self.fan is None else self.fan * share
         return replace(self, size=size, convention="nid", cor=self.axis, pitch=self.bin_pitch * share, fan=fan)
+
+    def held_out(self) -> Tensor:
+        """(V,) bool: every fourth direction, to see whether the others foretell it; none where there are fewer.
+
+        Parallel beams from opposite sides are of one direction.
+        """
+        turn = 180.0 if self.fan is None else 360.0
+        direction_V = [round(angle % turn, 3) % turn for angle in self.angles_V]
+        rank = {direction: number for number, direction in enumerate(sorted(set(direction_V)))}
+        enough = len(rank) >= HELD
+        return torch.tensor([enough and rank[direction] % HELD == HELD // 2 for direction in direction_V])
 
     def covered(self) -> Tensor:
         """(size, size) bool: pixels whose centres every view sees (the field of view)."""

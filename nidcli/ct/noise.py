@@ -24,7 +24,6 @@ SILENT = 1e-4  # of the largest ray: as good as none
 NOTHING = 1e-7  # of the largest ray: rounding
 BLANK, TOGETHER = 0.02, 0.6  # of the rays are zero; of these, the next one is as well
 CURVED = 6e-3  # of the largest ray: below it may be the curvature of the projections
-HELD = 4  # every so many views one is held out
 
 
 def noise_of(sinogram_VB: Tensor) -> float:
@@ -58,11 +57,11 @@ def residual_of(measured_MS: Tensor, sinogram_MS: Tensor) -> list[float]:
 
 def proven(viewer: Viewer, noise: float) -> float:
     """`noise`, or 0 where it is small and held-out views are foretold better without. Of one slice."""
-    views, bins = viewer.scanner.geometry.views, viewer.scanner.geometry.bins
-    if views < HELD or not 0 < noise < CURVED * float(viewer.sinogram_MS.abs().max()):
+    geometry = viewer.scanner.geometry
+    held_V = geometry.held_out().to(viewer.sinogram_MS.device)
+    if not bool(held_V.any()) or not 0 < noise < CURVED * float(viewer.sinogram_MS.abs().max()):
         return noise
-    held_V = torch.arange(views, device=viewer.sinogram_MS.device) % HELD == HELD // 2
-    kept_M1 = (~held_V).repeat_interleave(bins).to(viewer.sinogram_MS)[:, None]
+    kept_M1 = (~held_V).repeat_interleave(geometry.bins).to(viewer.sinogram_MS)[:, None]
     misses = []
     for trial in (noise, 0.0):
         found_NS = replace(viewer, noise_S=viewer.noise_S.new_tensor([trial])).plain(FIRST, kept_M1)

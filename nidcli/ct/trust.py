@@ -17,11 +17,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from nidcli.ct.geometry import Geometry
 from nidcli.ct.scanner import Scanner
 from nidcli.ct.views import Viewer, side_of
 
-HELD = 4  # every so many directions one is held out
 UNFIT = 1.03  # a little room: where both miss alike, either will do
 
 
@@ -29,7 +27,7 @@ UNFIT = 1.03  # a little room: where both miss alike, either will do
 def misfit(viewer: Viewer) -> Tensor:
     """(S,) of each slice; NaN where there are too few directions to hold one out."""
     geometry, encoder = viewer.scanner.geometry, viewer.model.encoder
-    held_V = held_out(geometry)
+    held_V = geometry.held_out()
     if not bool(held_V.any()) or encoder is None:
         return viewer.sinogram_MS.new_full(viewer.sinogram_MS.shape[1:], torch.nan)
     side = min(geometry.size, side_of(viewer.model))
@@ -44,19 +42,10 @@ def misfit(viewer: Viewer) -> Tensor:
     return missed / alone.clamp_min(torch.finfo(torch.float32).tiny)
 
 
-def held_out(geometry: Geometry) -> Tensor:
-    """(V,) bool: the views that are held out; none where there are fewer than HELD directions."""
-    turn = 180.0 if geometry.fan is None else 360.0
-    direction_V = [round(angle % turn, 3) % turn for angle in geometry.angles_V]
-    rank = {direction: number for number, direction in enumerate(sorted(set(direction_V)))}
-    enough = len(rank) >= HELD
-    return torch.tensor([enough and rank[direction] % HELD == HELD // 2 for direction in direction_V])
-
-
 @lru_cache(maxsize=1)
 def halves(scanner: Scanner, size: int) -> tuple[Scanner, Scanner]:
     """The views that are shown and those held out, over a slice of `size` pixels a side."""
     geometry = scanner.geometry
     whole = scanner if geometry.size == size else Scanner.of(geometry.over(size), scanner.operator.coords_ND.device)
-    held_V = held_out(geometry)
+    held_V = geometry.held_out()
     return whole.some(~held_V), whole.some(held_V)
