@@ -34,8 +34,8 @@ from nidcli.model import Model
 LOOKS, NOISY_LOOKS = 4, 3
 LAST = TotalVariation(steps=200)
 SHARPEN = TotalVariation(steps=60)
-ALONE = TotalVariation(steps=1000, tolerance=1e-6)  # where rays say all
-MANY, WEAK = 0.6, 0.15  # views a pixel of a side from which rays say all, and the share of lambda that is then best
+ALONE = TotalVariation(steps=1000, tolerance=5e-7)  # where rays say all
+MANY, WEAK = 0.6, 0.05  # views a pixel of a side from which rays say all, and the share of lambda that is then best
 LOUD, LOOSE = 16.0, 0.3  # of lambda and mu at the last look, if there is noise: more smoothing, less of the encoder
 FEW = 16  # views below which the encoder knows less
 SEEN = 8e6  # views times pixels, at the most, where looking again pays: more rays know more, and take their time
