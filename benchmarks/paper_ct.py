@@ -27,7 +27,7 @@ from nidcli.grid import image_coords
 from nidcli.metrics import quality
 from nidcli.model import Model
 from nidcli.moe.learner import MoeLearner
-from nidcli.moe.training import Preset
+from nidcli.moe.slices import Preset
 from nidcli.presets import load_preset
 
 SIDE, VIEWS, HELD = 128, (128, 16, 8), 64

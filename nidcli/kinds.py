@@ -21,7 +21,7 @@ KINDS = {
 # Kind and method other than `solve`: likewise.
 METHODS = {
     ("image", "moe"): ("nidcli.moe.training", "moe"),
-    ("ct", "moe"): ("nidcli.moe.training", "shepp-logan-small"),
+    ("ct", "moe"): ("nidcli.moe.slices", "shepp-logan-small"),
     ("sdf", "moe"): ("nidcli.moe.shapes", "shapenet-chair-small"),
 }
 

@@ -199,3 +199,5 @@ def test_a_dictionary_of_photos_is_refused():
 
     with pytest.raises(UsageError, match="not one of slices"):
         Reconstructor(Model(replace(tiny_spec(), kind="image")), Settings())
+    with pytest.raises(UsageError, match="no encoder of sinograms"):
+        Reconstructor(Model(replace(tiny_spec(), encoder=None)), Settings())

@@ -10,9 +10,8 @@ import pytest
 
 from nidcli.artifacts import load_model
 from nidcli.files.collections import open_collection
-from nidcli.kinds import METHODS, prepare
-from nidcli.moe import shapes
-from nidcli.moe.training import Preset, save
+from nidcli.kinds import METHODS, prepare, teaching
+from nidcli.moe.training import Preset
 from nidcli.presets import kind_of, load_preset, method_of, preset_names
 from nidcli.progress import Running
 from nidcli.runs import RunFolder, drive
@@ -49,7 +48,7 @@ def test_every_preset_learns(name: str, photos: Path, tmp_path: Path):
     folder = RunFolder.of(tmp_path / "run", spec.learn, collection.digest)
     folder.start(learner, resume=False, overwrite=False)
     drive(learner, folder, lambda done, total, note: None)
-    report = save(tmp_path / "a.nid", learner, spec, "nid learn-dict", collection.digest)  # type: ignore[arg-type]
+    report = taught.save(tmp_path / "a.nid", learner, spec, "nid learn-dict", collection.digest)
     folder.finish(report)
     artifact = load_model(tmp_path / "a.nid")
     assert artifact.model.spec == model and report.experts == 24
@@ -59,7 +58,7 @@ def test_every_preset_learns(name: str, photos: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_the_papers_settings_are_those_of_the_paper(name: str):
-    preset = load_preset(name, shapes.Preset if name == "shapenet-chair" else Preset)
+    preset = load_preset(name, teaching(kind_of(name) or "image", "moe")[0].Preset)
     level, bank = preset.model.levels[0], preset.model.levels[0].dictionary
     assert (preset.epochs, preset.sparsity) == (5000, 0.01)
     assert preset.warm_epochs == (20 if name == "shapenet-chair" else 10)
@@ -80,3 +79,20 @@ def test_the_papers_settings_are_those_of_the_paper(name: str):
 def test_every_method_starts_from_a_preset_of_its_own():
     for (kind, method), (_, name) in METHODS.items():
         assert kind_of(name) == kind and method_of(name) == method
+
+
+def test_lookup_codes_of_random_heads(tmp_path: Path):
+    """The paper's CT: slices, a table of codes, no gate that sees the true image."""
+    taught, preset = prepare("ct", None, None, Changes(experts=24, size=16), "moe")
+    bank = replace(preset.model.levels[0].dictionary, hidden=16, frequencies=20)
+    model = replace(preset.model, levels=(replace(preset.model.levels[0], pixels=16, top_k=4, dictionary=bank),))
+    spec = replace(preset, model=model, epochs=3, warm_epochs=1, batch=8, holdout=2, precision="float32")
+    heads = taught.open_data(["phantoms:10"], spec, recursive=False, files_from=None, warn=lambda note: None)
+    learner = taught.learner(spec, heads, "cpu", None)
+    folder = RunFolder.of(tmp_path / "run", spec.learn, heads.digest)
+    folder.start(learner, resume=False, overwrite=False)
+    drive(learner, folder, lambda done, total, note: None)
+    report = taught.save(tmp_path / "a.nid", learner, spec, "nid learn-dict", heads.digest)
+    found = load_model(tmp_path / "a.nid")
+    assert (report.samples, found.model.moe) == (8, None)
+    assert (found.model.spec.kind, found.meta.units) == ("ct", "attenuation, relative")

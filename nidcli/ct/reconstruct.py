@@ -94,8 +94,12 @@ class Reconstructor:
     """A dictionary and settings; what depends on the geometry alone is kept from slice to slice."""
 
     def __init__(self, model: Model, settings: Settings) -> None:
-        if model.spec.kind != "ct" or model.encoder is None:
+        if model.spec.kind != "ct":
             raise UsageError("The dictionary is not one of slices; give --dict phantom or one of learn-dict --kind ct.")
+        if model.encoder is None:
+            raise UsageError(
+                "The dictionary has no encoder of sinograms, as those of --method moe; learn one with --method solve."
+            )
         self.model, self.settings = model, settings
         self._scanner: Scanner | None = None
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -32,6 +33,25 @@ class Preset(PhotoPreset):
     """A preset of slices. scale : what the numbers of files mean."""
 
     scale: SliceScale = field(default_factory=SliceScale)
+
+
+class Slices(Protocol):
+    """What is asked of a preset to open slices."""
+
+    @property
+    def scale(self) -> SliceScale:
+        """What the numbers of files mean."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of random phantoms."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Pixels a side."""
+        ...
 
 
 class Phantoms:
@@ -73,7 +93,7 @@ def adjusted(preset: Preset, changes: Changes) -> Preset:
 
 def open_data(
     data: Sequence[str],
-    spec: Preset,
+    spec: Slices,
     *,
     recursive: bool,
     files_from: Path | None,

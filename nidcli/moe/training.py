@@ -126,7 +126,14 @@ def plan(learner: MoeLearner, budget: int) -> Plan:
     )
 
 
-def save(path: Path, learner: MoeLearner, preset: Preset, command: str, data_digest: str) -> Trained:
+def save(
+    path: Path,
+    learner: MoeLearner,
+    preset: Preset,
+    command: str,
+    data_digest: str,
+    units: str = Metadata.units,
+) -> Trained:
     """Measure the finished dictionary on held-out photos and write it. No clock enters the file."""
     model, spec = learner.model.eval().requires_grad_(False), learner.spec
     level = spec.model.levels[0]
@@ -136,7 +143,6 @@ def save(path: Path, learner: MoeLearner, preset: Preset, command: str, data_dig
     rounded = quality(halved(model, keep), learner.collection, learner.held[:JUDGED], spec.size)
     half = not exact - rounded > HALF_LOSS
     score = rounded if half else exact
-    units = Metadata.units if spec.model.kind == "image" else "values as stored"
     count = len(learner.collection)
     meta = described(preset, command, data_digest, count, psnr=score, samples=samples, units=units)
     save_model(path, model, meta, half=half, keep_float32=keep)
