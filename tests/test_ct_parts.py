@@ -23,6 +23,7 @@ from nidcli.ct.teaching import Preset, adjusted, learner, open_data, save
 from nidcli.ct.uncertainty import coarse_variance
 from nidcli.errors import UsageError
 from nidcli.grid import image_coords
+from nidcli.model import Model
 from nidcli.observers import observer
 from nidcli.structure import from_plain
 from nidcli.training import Changes
@@ -155,6 +156,17 @@ def test_the_encoder_sees_five_channels_and_never_the_truth():
     assert torch.equal(seen, again)
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_preset_says_how_many_batches_are_noisy(share: float):
+    spec = tiny_spec()
+    assert spec.encoder is not None
+    model = Model(replace(spec, encoder=replace(spec.encoder, noisy=share)))
+    images = torch.from_numpy(phantom())[None, :, :, None]
+    for seed in range(4):
+        seen, _ = observer(model)(images, torch.Generator().manual_seed(seed))
+        assert bool((seen[:, 4] > 0).all()) == bool(share)
+
+
 def test_pictures_are_moved_a_little_each_in_its_own_way():
     pictures = torch.from_numpy(phantom(0, 64)).expand(4, 64, 64).contiguous()
     changed = moved(pictures, torch.Generator().manual_seed(0))
@@ -195,8 +207,6 @@ def test_cells_that_do_not_cover_a_slice_are_refused(changes: Changes):
 
 
 def test_a_dictionary_of_photos_is_refused():
-    from nidcli.model import Model
-
     with pytest.raises(UsageError, match="not one of slices"):
         Reconstructor(Model(replace(tiny_spec(), kind="image")), Settings())
     with pytest.raises(UsageError, match="no encoder of sinograms"):

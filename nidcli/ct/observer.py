@@ -45,7 +45,7 @@ def observer(model: Model) -> Observe:
         clean_MS = scan.forward(truth_BYX.flatten(1).T.contiguous())
         low, high = map(math.log, NOISES)
         level = math.exp(low + (high - low) * float(torch.rand(1, generator=chance)))
-        noise_S = level * clean_MS.amax(0) * float(torch.rand(1, generator=chance) < 1 / 3)
+        noise_S = level * clean_MS.amax(0) * float(torch.rand(1, generator=chance) < encoder.spec.noisy)
         drawn = torch.randn(clean_MS.shape, generator=chance).to(clean_MS)
         viewer = Viewer(model, scan, clean_MS + noise_S * drawn, noise_S)
         look = viewer.first()
