@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,16 @@ def test_without_normals_a_noisy_sphere_is_found_and_looks_outwards():
     surface = reconstruct(small_model(), Cloud(noisy), Options(resolution=48, symmetry="none"), QUIET)
     assert surface.report.normals == "estimated"
     assert volume(surface.mesh) == pytest.approx(4 / 3 * np.pi * 0.9**3, rel=0.06)
+
+
+def test_noise_is_not_drawn():
+    cloud = sphere_cloud(12000)
+    noisy = Cloud(cloud.points_N3 + np.random.default_rng(1).normal(size=(12000, 3)) * 0.02, normals_of(cloud))
+    settings = Options(resolution=64, symmetry="none")
+    told, silent = (reconstruct(small_model(), noisy, replace(settings, noise=s), QUIET) for s in (0.02, 1e-4))
+    assert told.report.cells < 0.5 * silent.report.cells
+    rough = [np.linalg.norm(each.mesh.vertices_V3, axis=1).std() for each in (told, silent)]
+    assert rough[0] < 0.8 * rough[1]
 
 
 def test_a_part_that_is_inside_out_turns_over():

@@ -34,12 +34,13 @@ from nidcli.sdf.topology import component_of_faces, is_closed
 MOST_POINTS = 60_000  # points that are looked at; more are averaged in voxels
 MOST_DOUBLED = 5_000  # points: more say by themselves what their images would, which then only blur
 SIGHT = 4.0  # points across what a finest cell sees
+ROUGH = 13.0  # and standard deviations of the noise, at least: finer cells would draw it
 COARSEST, FINEST = 2, 64  # cells a side
 LEVELS = 3
 BLUR = 0.01  # of a half cell: what its experts cannot draw
 LEAST = 4  # points that a cell of a finer level must see
 MOST = 128  # points that a cell looks at
-VALUE_NOISE, SLOPE_NOISE = 0.0015, 0.08  # of clean data: of values in units of the domain, and of slopes
+VALUE_NOISE, SLOPE_NOISE = 0.001, 0.14  # of clean data: of values in units of the domain, and of slopes
 GUESSED_SLOPE = 0.25  # of estimated normals
 FEWEST = 12  # points of which a surface can be made
 DESIGN_BYTES = 800 << 20
@@ -133,7 +134,7 @@ def reconstruct(
             planes = " and ".join("xyz"[mirror.axis] for mirror in mirrors)
             tell(f"{name} is symmetric along {planes}: {alike} mirrored points lie on what is seen.")
             gap = spacing(points_N3)
-    finest = max(4, min(FINEST, 4 * round(1 / (SIGHT * gap))))
+    finest = max(4, min(FINEST, 4 * round(1 / max(SIGHT * gap, ROUGH * noise))))
     steps = max(2, -(-(options.resolution or default_resolution(finest)) // finest))
     slope = SLOPE_NOISE if given else GUESSED_SLOPE
     data = _data(model, points_N3, normals_N3, math.hypot(noise, VALUE_NOISE), slope)
