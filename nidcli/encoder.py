@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 USUAL, LIMIT = 0.98, 2.0  # memory of the usual length of a gradient, and how many times as long one may be
-REMEMBERED = 24  # batches of observations, where they are seen again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,14 +108,21 @@ class EncoderTraining:
     pairs(step) gives (B, inputs, H, W) observations and (B, channels, H, W) truths, NaN where nothing is asked. The
     average of the weights is that of Polyak and Juditsky (1992), exponentially weighted; the rate falls as a cosine.
     Gradients are cut to twice their usual length (as Seetharaman et al. 2020 cut them to a quantile of their history):
-    one odd batch ruins no weights. Where observing takes longer than learning from it, every batch is seen `replay`
-    times: once when it is made, then in half precision whenever chance draws it from the last ones (Lin 1992).
+    one odd batch ruins no weights. Where observing takes longer than learning from it, an observation is seen `replay`
+    times: once when it is made, then in half precision whenever chance draws it from the last `memory` batches (Lin
+    1992). The more often, the more there must be: a few that are seen again and again are learned by heart.
     """
 
     def __init__(
-        self, encoder: Encoder, steps: int, rate: float = 2e-3, average: float = 0.998, replay: int = 1
+        self,
+        encoder: Encoder,
+        steps: int,
+        rate: float = 2e-3,
+        average: float = 0.998,
+        replay: int = 1,
+        memory: int = 24,
     ) -> None:
-        self.encoder, self.steps, self.average, self.replay = encoder, steps, average, replay
+        self.encoder, self.steps, self.average, self.replay, self.memory = encoder, steps, average, replay, memory
         self.remembered: list[tuple[Tensor, Tensor]] = []  # what was seen, and the truth
         self.optimizer = torch.optim.AdamW(encoder.parameters(), lr=rate, weight_decay=1e-4, betas=(0.9, 0.99))
         self.rate = rate
@@ -159,13 +165,16 @@ class EncoderTraining:
 
     def _observed(self, pairs: Callable[[int], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         """A new batch, or one seen before."""
-        if self.replay > 1 and self.step % self.replay and len(self.remembered) == REMEMBERED:
+        if self.replay > 1 and self.step % self.replay and len(self.remembered) == self.memory:
             chance = torch.Generator().manual_seed(self.step)
-            seen, truth = self.remembered[int(torch.randint(REMEMBERED, (1,), generator=chance))]
-            return seen.float(), truth.float()
+            size = len(self.remembered[0][0])
+            drawn = torch.randint(self.memory * size, (size,), generator=chance).tolist()
+            pairs_B = [[part[i % size] for part in self.remembered[i // size]] for i in drawn]
+            seen, truth = (torch.stack(parts).float() for parts in zip(*pairs_B, strict=True))
+            return seen, truth
         new = pairs(self.step)
         if self.replay > 1:
-            self.remembered = [*self.remembered[1 - REMEMBERED :], (new[0].half(), new[1].half())]
+            self.remembered = [*self.remembered[-self.memory + 1 :], (new[0].half(), new[1].half())]
         return new
 
     @torch.no_grad()

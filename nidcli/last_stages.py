@@ -1,5 +1,5 @@
 """What a run of learning does after the last bank: the gate, the level for the whole image, the mixture of its details,
-the encoder, the detector.
+the encoder, the detector, the finisher.
 
 Each stage is a generator over the learner that it is a stage of, and does nothing where the model has no such part.
 """
@@ -26,7 +26,8 @@ from nidcli.restore.mixing import learn_mixture
 if TYPE_CHECKING:
     from nidcli.learn import Learner
 
-BEFORE_ENCODER, BEFORE_DETECTOR = 0.6, 0.85  # of the whole limit, where there are such
+# Of the whole limit: by when what comes before these networks should be done, where there are such.
+BEFORE = {"encoder": 0.6, "detector": 0.85, "finisher": 0.92}
 
 
 def gate(run: Learner) -> Iterator[Progress]:
@@ -77,28 +78,41 @@ def detector(run: Learner) -> Iterator[Progress]:
         yield from _observing(run, observer(run.model, "detector_observer"))
 
 
+def finisher(run: Learner) -> Iterator[Progress]:
+    """Trained on what the mixture misses."""
+    if run.model.finisher is not None:
+        yield from _observing(run, observer(run.model, "finisher_observer"))
+
+
 LAST_STAGES: dict[str, Callable[[Learner], Iterator[Progress]]] = {
     "gate": gate,
     "whole": whole,
     "mixture": mixture,
     "encoder": encoder,
     "detector": detector,
+    "finisher": finisher,
 }
 
 
 def trainee(model: Model, spec: LearnSpec, stage: str) -> EncoderTraining:
     """The training of the net of a stage, at its start."""
-    net = model.detector if stage == "detector" else model.encoder
+    if stage == "finisher":
+        net, steps, replay, memory = model.finisher, spec.finisher_steps, spec.finisher_replay, spec.finisher_memory
+    else:
+        net, steps = {
+            "encoder": (model.encoder, spec.encoder_steps),
+            "detector": (model.detector, spec.detector_steps),
+        }[stage]
+        replay, memory = spec.encoder_replay, 24
     assert net is not None
-    steps = spec.detector_steps if stage == "detector" else spec.encoder_steps
-    return EncoderTraining(net, steps, spec.encoder_rate, replay=spec.encoder_replay)
+    return EncoderTraining(net, steps, spec.encoder_rate, replay=replay, memory=memory)
 
 
 def share_of_limit(model: Model, stage: str) -> float:
     """Of a time limit: by when a stage should be done."""
-    if model.encoder and stage not in ("encoder", "detector"):
-        return BEFORE_ENCODER
-    return BEFORE_DETECTOR if model.detector and stage != "detector" else 1.0
+    names = list(BEFORE)
+    later = names[names.index(stage) + 1 :] if stage in names else names
+    return next((BEFORE[name] for name in later if getattr(model, name) is not None), 1.0)
 
 
 def _observing(run: Learner, observe: Observe) -> Iterator[Progress]:

@@ -9,6 +9,7 @@
     mixture        Gaussians of cells, by expectation and maximisation                  (restore/mixing.py)
     encoder        trained on partial observations of the collection                   (encoder.py, observers.py)
     detector       trained on damaged photos of the collection                         (encoder.py, observers.py)
+    finisher       trained on what the mixture misses                                  (encoder.py, observers.py)
 
 Batches are drawn by (seed, level, cell, batch) alone, and every stage starts from what the checkpoint holds: a resumed
 run ends where an uninterrupted one does.

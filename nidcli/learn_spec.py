@@ -23,9 +23,12 @@ class LearnSpec:
     gate_steps: int = 400
     encoder_steps: int = 2000
     detector_steps: int = 600
-    encoder_batch: int = 16  # images a step, of the detector as well
+    finisher_steps: int = 2000
+    encoder_batch: int = 16  # images a step, of detector and finisher as well
     encoder_rate: float = 2e-3  # of its descent, at the most
     encoder_replay: int = 1  # times that a batch of observations is learned from, of the detector as well
+    finisher_replay: int = 100  # likewise of the finisher, for which the mixture has to answer
+    finisher_memory: int = 160  # batches that it learns from again
     flip: bool = True  # every second batch is mirrored
     holdout: int = 0  # images kept out of learning, last by name; 0 is a twentieth, 200 at most
     seed: int = 0

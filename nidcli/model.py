@@ -69,6 +69,7 @@ class ModelSpec:
     detector: EncoderSpec | None = None  # says of a photo where it is damaged
     moe: MoeGateSpec | None = None
     mixture: MixtureSpec | None = None  # of the codes of the finest level's cells: details between scattered pixels
+    finisher: EncoderSpec | None = None  # adds to the mixture's answer what that misses
 
     def __post_init__(self) -> None:
         if self.whole is not None and self.whole.cells != 1:
@@ -77,6 +78,8 @@ class ModelSpec:
             finest = self.levels[-1]
             if self.whole is None or not finest.shared or finest.pixels % 2:
                 raise ValueError("a mixture needs a level for the whole image, and one bank of cells of even pixels")
+        elif self.finisher is not None:
+            raise ValueError("a finisher adds to what a mixture says, and there is none")
 
 
 class Level(nn.Module):
@@ -151,6 +154,7 @@ class Model(nn.Module):
         finest = spec.levels[-1]
         self.mixture = Mixture(spec.mixture, finest.dictionary.channels + finest.orthonormal) if spec.mixture else None
         self.moe = _moe_gate(spec.moe, spec.levels[-1]) if spec.moe else None
+        self.finisher = Encoder(spec.finisher) if spec.finisher else None
 
     def level(self, index: int) -> Level:
         """The level at an index, -1 the finest."""

@@ -16,18 +16,24 @@ from nidcli.sampling import Collection
 
 Observe = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
-# Kind: the module whose `observer(model)` gives an Observe, and `detector_observer(model)` one for a detector.
+Part = Literal["observer", "detector_observer", "finisher_observer"]
+
+# Kind: the module whose `observer(model)` gives an Observe, and the others those for detector and finisher.
 OBSERVERS: dict[str, str] = {"image": "nidcli.restore.observing", "ct": "nidcli.ct.observer"}
 
 
-def observer(model: Model, name: Literal["observer", "detector_observer"] = "observer") -> Observe:
+def observer(model: Model, name: Part = "observer") -> Observe:
     """(B, H, W, C) images and chance -> what the encoder sees (B, inputs, H, W), and should say (B, C, H, W).
 
     Raises UsageError for a kind whose dictionaries have no encoder.
     """
     if model.spec.kind not in OBSERVERS:
         raise UsageError(f"Dictionaries of kind {model.spec.kind} have no encoder; leave `encoder` out of the preset.")
-    observe: Observe = getattr(importlib.import_module(OBSERVERS[model.spec.kind]), name)(model)
+    module = importlib.import_module(OBSERVERS[model.spec.kind])
+    if not hasattr(module, name):
+        what = name.removesuffix("_observer")
+        raise UsageError(f"Dictionaries of kind {model.spec.kind} have no {what}; leave `{what}` out of the preset.")
+    observe: Observe = getattr(module, name)(model)
     return observe
 
 

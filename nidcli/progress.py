@@ -91,6 +91,7 @@ def last_steps(spec: LearnSpec) -> dict[str, int]:
         "mixture": 1 if model.mixture else 0,
         "encoder": spec.encoder_steps if model.encoder else 0,
         "detector": spec.detector_steps if model.detector else 0,
+        "finisher": spec.finisher_steps if model.finisher else 0,
     }
 
 

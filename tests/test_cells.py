@@ -10,14 +10,20 @@ import torch
 from faces import SAMPLES, SIDE, face_model, faces, psnr
 from torch import Tensor
 
+from nidcli.encoder import EncoderSpec, EncoderTraining
+from nidcli.errors import UsageError
 from nidcli.fitting import Targets, fit_experts
 from nidcli.mixture import Mixture, MixtureSpec
-from nidcli.model import Model, ModelSpec
+from nidcli.model import LevelSpec, Model, ModelSpec
+from nidcli.observers import observer
 from nidcli.restore.cells import Cells, directions
+from nidcli.restore.estimate import View, view
+from nidcli.restore.finish import between, met
 from nidcli.restore.frame import Frame
 from nidcli.restore.masked import fill
 from nidcli.restore.mixing import drawn_cells, learn_mixture, maximised
 from nidcli.restore.trust import judge
+from nidcli.restore.whole import WholeImage, whole_of
 from nidcli.solvers.mixture import Gaussians, mixture_means
 
 
@@ -139,6 +145,74 @@ def test_scattered_pixels_are_filled_better_and_holes_as_before():
     hole = torch.ones(SIDE, SIDE, dtype=torch.bool)
     hole[8:24, 8:24] = False
     assert psnr(fill(mixed_model(), truth, hole), fill(face_model(), truth, hole)) > 30
+
+
+FINISHER = EncoderSpec(inputs=16, channels=12, width=16, depth=1, relative=True)
+
+
+def finishing_model() -> Model:
+    """With a finisher that adds nothing yet."""
+    torch.manual_seed(0)
+    model = Model(dataclasses.replace(mixed_model().spec, finisher=FINISHER))
+    model.load_state_dict(mixed_model().state_dict(), strict=False)
+    return model.eval()
+
+
+def seen_of(truth: Tensor, known: Tensor) -> View:
+    return view(WholeImage.of(whole_of(mixed_model())), truth[None], known[None])
+
+
+def test_a_finisher_that_learned_nothing_adds_nothing():
+    truth, known = striped(faces(1, 9))[0], scattered(0.6)
+    model = finishing_model()
+    assert psnr(fill(model, truth, known), fill(mixed_model(), truth, known)) > 45  # but for steps of the continuation
+
+
+def test_a_finisher_learns_what_the_mixture_misses():
+    model, images = finishing_model(), striped(faces(60, 3))
+    assert model.finisher is not None
+    observe, chance = observer(model, "finisher_observer"), torch.Generator().manual_seed(0)
+    pairs = lambda step: observe(images[torch.randint(60, (8,), generator=chance)], chance)  # noqa: E731
+    seen, truth = pairs(0)
+    assert seen.shape == (8, 16, 16, 16) and truth.shape == (8, 12, 16, 16)
+    asked = truth.isfinite()
+    assert bool(asked.any()) and not bool(asked.all())
+    training = EncoderTraining(model.finisher, 150, replay=6)
+    for _ in training.run(pairs):
+        pass
+    training.finish()
+    model.eval().requires_grad_(False)
+    gain = []
+    for truth in striped(faces(6, 9)):
+        known = scattered(0.7)
+        ours, mixture = fill(model, truth, known), fill(mixed_model(), truth, known)
+        assert torch.equal(ours[known], truth[known])
+        gain.append(psnr(ours, truth) - psnr(mixture, truth))
+    assert sum(gain) / len(gain) > 0.3 and min(gain) > -0.1
+
+
+def test_a_finisher_has_no_say_where_no_cell_was_asked():
+    model, truth = finishing_model(), striped(faces(1, 9))[0]
+    assert model.finisher is not None and model.finisher.head.bias is not None
+    with torch.no_grad():
+        model.finisher.head.bias += 1  # adds 1 everywhere
+    known = scattered(0.5)
+    known[8:24, 8:24] = False  # a hole: cells within it see nothing
+    seen = seen_of(truth, known)
+    assert model.mixture is not None
+    first, share = Cells.of(model, model.mixture).answer(seen, seen.carried_BHWC)
+    first, answer = met(model, seen, first), between(model, seen, seen.carried_BHWC)
+    assert torch.allclose(answer - first, share * ~known[None, ..., None], atol=1e-5)
+    assert float(share[0, 14:18, 14:18].max()) == 0 and float(share[0, 0].min()) == 1
+
+
+def test_a_finisher_needs_a_mixture_and_photos():
+    level = mixed_model().spec.levels[0]
+    with pytest.raises(ValueError, match="there is none"):
+        ModelSpec(levels=(level,), finisher=FINISHER)
+    slices = Model(ModelSpec(kind="ct", levels=(LevelSpec(pixels=8),)))
+    with pytest.raises(UsageError, match="leave `finisher` out"):
+        observer(slices, "finisher_observer")
 
 
 def test_how_well_the_class_fits_does_not_depend_on_how_much_is_seen():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nidcli.encoder import REMEMBERED, Encoder, EncoderSpec, EncoderTraining
+from nidcli.encoder import Encoder, EncoderSpec, EncoderTraining
 from nidcli.errors import UsageError
 from nidcli.model import Model, ModelSpec
 from nidcli.observers import Observations, observer
@@ -98,10 +98,10 @@ def test_batches_are_observed_once_and_learned_from_several_times():
         asked.append(step)
         return brighter(step)
 
-    training = EncoderTraining(encoder(), REMEMBERED + 30, replay=3)
+    training = EncoderTraining(encoder(), 24 + 30, replay=3)
     list(training.run(noted))
-    assert asked == [*range(REMEMBERED), *range(REMEMBERED, REMEMBERED + 30, 3)]
-    assert len(training.remembered) == REMEMBERED
+    assert asked == [*range(24), *range(24, 24 + 30, 3)]
+    assert len(training.remembered) == training.memory == 24
 
 
 def test_observations_are_batches_of_training_images_every_second_mirrored():

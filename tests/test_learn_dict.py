@@ -134,7 +134,7 @@ def test_every_preset_learns(photos: Path, tmp_path: Path, name: str):
     small = {"size": 16, "steps": 2, "batch": 64, "sparsity": (2,), "components": 16, "fine_pixels": 12, "holdout": 3}
     spec = replace(preset, model=replace(preset.model, levels=levels), **small)  # type: ignore[arg-type]
     spec = replace(spec, polish_steps=min(2, spec.polish_steps), gate_steps=min(2, spec.gate_steps))
-    spec = replace(spec, encoder_steps=2, detector_steps=2)
+    spec = replace(spec, encoder_steps=2, detector_steps=2, finisher_steps=2)
     assert learned(photos, tmp_path / name, spec)
 
 

@@ -28,6 +28,7 @@ from nidcli.restore.estimate import View
 from nidcli.solvers.mixture import Gaussians, mixture_means
 
 SHOWN = 0.08  # of each quarter of a cell, that must be known
+MUCH = 0.3  # of a cell, that is missing where pixels are missing here and there
 LIKELY = 2  # Gaussians that are asked
 NOISE = 1e-5  # variance of a pixel, beside what the directions leave over
 FIRST = 0.1  # variance of a guess's errors against those of the whole image, where nothing is known
@@ -57,15 +58,16 @@ class Cells:
             _known[mixture] = (now, cells)
         return _known[mixture][1]
 
-    def answer(self, seen: View, guess_BHWC: Tensor) -> Tensor:
-        """(B, H, W, C): the guess, with the mixture's answer where enough is known around."""
-        side = guess_BHWC.shape[1]
+    def answer(self, seen: View, guess_BHWC: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, H, W, C): the guess, with the mixture's answer where enough is known around; (B, H, W, 1) the share in a
+        pixel's answer of cells of which much was asked."""
+        side, share = guess_BHWC.shape[1], torch.zeros_like(guess_BHWC[..., :1])
         if side % (self.pixels // 2) or side < self.pixels:
-            return guess_BHWC
+            return guess_BHWC, share
         known_BXN = self.cut(seen.share_BHW[..., None]) >= 1
         asked = self._asked(seen.share_BHW) & ~known_BXN.all(2)
         if not bool(asked.any()):
-            return guess_BHWC
+            return guess_BHWC, share
         guess_BXM = self.cut(guess_BHWC)
         said_BXM = guess_BXM.clone()
         known = known_BXN[asked].repeat_interleave(guess_BHWC.shape[3], 1)
@@ -77,7 +79,9 @@ class Cells:
         wrong_R = FIRST * float(1 - share_X1.mean()) * self.left_R
         code_XR = mixture_means(self.prior, gram_XRR, pull_XR, guess_BXM[asked] @ self.phi_MR, wrong_R, LIKELY)
         said_BXM[asked] = code_XR @ self.phi_MR.T
-        return self.paste(said_BXM, guess_BHWC.shape)
+        much = asked & (known_BXN.float().mean(2) < 1 - MUCH)
+        share = self.paste(much[..., None].expand(-1, -1, self.pixels**2).to(guess_BHWC), share.shape)
+        return self.paste(said_BXM, guess_BHWC.shape), share
 
     def cut(self, images_BHWC: Tensor) -> Tensor:
         """(B, X, M): the samples of all cells, in reading order, channels last."""

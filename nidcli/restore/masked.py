@@ -3,7 +3,7 @@
     answer(x) = said(x) + continued(y - said)(x)        in the hole;   y(x) elsewhere, to the last bit
 
 `said` is the Gaussian's and the encoder's answer in the frame of the class (estimate.py), and the mixture's where
-pixels are missing here and there (cells.py), drawn at the photo's pixels. What it misses of the known pixels is
+pixels are missing here and there (finish.py), drawn at the photo's pixels. What it misses of the known pixels is
 continued into the hole, so that there is no seam: as the likeliest detail where the photo's pixels are about those of
 the frame, harmonically in larger photos. Outside the frame the class has no say.
 
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from nidcli.model import Model
-from nidcli.restore.cells import Cells
 from nidcli.restore.estimate import said, view
 from nidcli.restore.fill import harmonic, likeliest
+from nidcli.restore.finish import between
 from nidcli.restore.frame import Frame, back, cut, within
 from nidcli.restore.whole import WholeImage, whole_of
 
@@ -41,9 +41,7 @@ def fill(
         return torch.where(known_HW[..., None], photo_HWC, filled)
     values, share = cut(frame, photo_HWC[None], known_HW[None], whole.frame)
     seen = view(whole, values, share > KNOWN)
-    drawn = said(model.encoder, seen)
-    if model.mixture is not None:
-        drawn = Cells.of(model, model.mixture).answer(seen, drawn)
+    drawn = between(model, seen, said(model.encoder, seen))
     return carried(whole, drawn, photo_HWC, known_HW, frame)
 
 

@@ -19,7 +19,7 @@ from nidcli.restore.cells import directions
 from nidcli.restore.whole import FINE, WholeImage, whole_of
 from nidcli.solvers.mixture import Gaussians
 
-EACH, PHOTOS, LEAST_CELLS = 15, 2800, 50  # cells of a photo, photos at most, cells for each Gaussian at least
+EACH, PHOTOS, LEAST_CELLS = 40, 2800, 50  # cells of a photo, photos at most, cells for each Gaussian at least
 SPLITS, ROUNDS = 10, 5
 PRIOR_CELLS, LEAST = 200.0, 1e-5  # see above; least variance
 FAINT = 0.15  # norm of a code without its constants, below which it has no direction

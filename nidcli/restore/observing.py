@@ -1,4 +1,5 @@
-"""What encoder and detector of photos learn from: photos with holes of many kinds, small photos, damaged photos."""
+"""What the networks for photos learn from: holes of many kinds and small photos (encoder), damage (detector), holes
+that are small everywhere (finisher)."""
 
 from __future__ import annotations
 
@@ -9,9 +10,11 @@ from nidcli.encoder import Encoder
 from nidcli.errors import UsageError
 from nidcli.model import Model
 from nidcli.observers import Observe
+from nidcli.restore.cells import Cells
 from nidcli.restore.damaging import damaged
-from nidcli.restore.estimate import fold, inputs, view, view_small
-from nidcli.restore.holes import hole, uniform
+from nidcli.restore.estimate import fold, inputs, said, view, view_small
+from nidcli.restore.finish import finisher_inputs, looks, met
+from nidcli.restore.holes import fine, hole, uniform
 from nidcli.restore.suspicion import detector_inputs, suspect
 from nidcli.restore.whole import FINE, WholeImage, whole_of
 
@@ -56,6 +59,27 @@ def detector_observer(model: Model) -> Observe:
         values = torch.stack([pair[0] for pair in pairs]).to(images)
         truth = torch.stack([pair[1] for pair in pairs]).to(images)
         return suspect(whole, values)[0].folded(), fold(truth[..., None])
+
+    return observe
+
+
+def finisher_observer(model: Model) -> Observe:
+    """The same for the finisher: it is asked where the mixture answers."""
+    level = whole_of(model)
+    channels = level.spec.dictionary.channels
+    _check("finisher", model.finisher, finisher_inputs(channels), FINE**2 * channels)
+    assert model.mixture is not None  # ModelSpec sees to it
+    mixture = model.mixture
+
+    @torch.no_grad()
+    def observe(images_BHWC: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+        whole = WholeImage.of(level)
+        images = _framed(images_BHWC, whole).permute(0, 2, 3, 1)
+        known = torch.stack([~fine(whole.frame, chance) for _ in images]).to(images.device)
+        seen = view(whole, images, known)
+        answer, share = Cells.of(model, mixture).answer(seen, said(model.encoder, seen))
+        truth = torch.where((share > 0) & (seen.share_BHW[..., None] < 1), images, torch.nan)
+        return looks(met(model, seen, answer), seen), fold(truth)
 
     return observe
 
