@@ -174,7 +174,7 @@ class EncoderTraining:
             return seen, truth
         new = pairs(self.step)
         if self.replay > 1:
-            self.remembered = [*self.remembered[-self.memory + 1 :], (new[0].half(), new[1].half())]
+            self.remembered = [*self.remembered, (new[0].half(), new[1].half())][-self.memory :]
         return new
 
     @torch.no_grad()

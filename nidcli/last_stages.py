@@ -96,16 +96,17 @@ LAST_STAGES: dict[str, Callable[[Learner], Iterator[Progress]]] = {
 
 def trainee(model: Model, spec: LearnSpec, stage: str) -> EncoderTraining:
     """The training of the net of a stage, at its start."""
-    if stage == "finisher":
-        net, steps, replay, memory = model.finisher, spec.finisher_steps, spec.finisher_replay, spec.finisher_memory
-    else:
-        net, steps = {
-            "encoder": (model.encoder, spec.encoder_steps),
-            "detector": (model.detector, spec.detector_steps),
-        }[stage]
-        replay, memory = spec.encoder_replay, 24
+    net, steps, again = {
+        "encoder": (model.encoder, spec.encoder_steps, {"replay": spec.encoder_replay}),
+        "detector": (model.detector, spec.detector_steps, {"replay": spec.encoder_replay}),
+        "finisher": (
+            model.finisher,
+            spec.finisher_steps,
+            {"replay": spec.finisher_replay, "memory": spec.finisher_memory},
+        ),
+    }[stage]
     assert net is not None
-    return EncoderTraining(net, steps, spec.encoder_rate, replay=replay, memory=memory)
+    return EncoderTraining(net, steps, spec.encoder_rate, **again)
 
 
 def share_of_limit(model: Model, stage: str) -> float:

@@ -32,3 +32,7 @@ class LearnSpec:
     flip: bool = True  # every second batch is mirrored
     holdout: int = 0  # images kept out of learning, last by name; 0 is a twentieth, 200 at most
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.finisher_memory < 1:
+            raise ValueError(f"finisher_memory is a number of batches, 1 or more, not {self.finisher_memory}")
