@@ -215,6 +215,18 @@ def test_a_finisher_needs_a_mixture_and_photos():
         observer(slices, "finisher_observer")
 
 
+def test_outside_the_frame_scattered_pixels_are_filled_as_without_the_class():
+    truth = striped(faces(1, 9))[0]
+    wide = torch.cat([truth.flip(1), truth, truth.flip(1)], 1)  # the class has a say in the middle third
+    known = torch.rand(SIDE, 3 * SIDE, generator=torch.Generator().manual_seed(0)) >= 0.6
+    frame = Frame(1.5 * SIDE, SIDE / 2, SIDE / 2, 0.0)
+    answer = fill(mixed_model(), wide, known, frame)
+    plain = fill(mixed_model(), wide, known, frame, trusted=False)
+    outside = torch.ones(3 * SIDE, dtype=torch.bool)
+    outside[SIDE - 4 : 2 * SIDE + 4] = False
+    assert psnr(answer[:, outside], wide[:, outside]) > psnr(plain[:, outside], wide[:, outside]) - 0.3
+
+
 def test_how_well_the_class_fits_does_not_depend_on_how_much_is_seen():
     for truth in faces(4, 77):
         fits = [judge(face_model(), truth, scattered(s), Frame.middle(SIDE, SIDE)).misfit for s in (0.0, 0.3, 0.6)]

@@ -36,13 +36,17 @@ def fill(
     frame = frame or Frame.middle(width, height)
     whole = WholeImage.of(whole_of(model))
     if not trusted:
-        smooth = torch.tensor(TENSE, device=photo_HWC.device)
-        filled = likeliest(photo_HWC[None], known_HW[None], smooth)[0].clamp(0, 1)
+        filled = smooth(photo_HWC, known_HW)[0].clamp(0, 1)
         return torch.where(known_HW[..., None], photo_HWC, filled)
     values, share = cut(frame, photo_HWC[None], known_HW[None], whole.frame)
     seen = view(whole, values, share > KNOWN)
     drawn = between(model, seen, said(model.encoder, seen))
     return carried(whole, drawn, photo_HWC, known_HW, frame)
+
+
+def smooth(photo_HWC: Tensor, known_HW: Tensor) -> Tensor:
+    """(1, H, W, C): the photo continued without the class."""
+    return likeliest(photo_HWC[None], known_HW[None], torch.tensor(TENSE, device=photo_HWC.device))
 
 
 def carried(whole: WholeImage, drawn_BNNC: Tensor, photo_HWC: Tensor, known_HW: Tensor, frame: Frame) -> Tensor:
@@ -51,7 +55,7 @@ def carried(whole: WholeImage, drawn_BNNC: Tensor, photo_HWC: Tensor, known_HW: 
     drawn = back(frame, drawn_BNNC, width, height)
     if not frame.covers(width, height):
         say = within(frame, width, height, drawn.device)[..., None]
-        drawn = say * drawn + (1 - say) * harmonic(photo_HWC[None], known_HW[None])
+        drawn = say * drawn + (1 - say) * smooth(photo_HWC, known_HW)
     missed = photo_HWC[None] - drawn
     zoom = 2 * frame.half / whole.frame
     if zoom <= LARGE:
