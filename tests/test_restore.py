@@ -20,6 +20,7 @@ from nidcli.restore.masked import fill
 from nidcli.restore.photo import restore
 from nidcli.restore.robust import robust
 from nidcli.restore.small import enlarge, in_line
+from nidcli.restore.trust import Fit
 from nidcli.restore.whole import FINE, WholeImage, whole_of
 
 
@@ -165,3 +166,13 @@ def test_blocks_become_channels_and_pixels_again():
     whole = WholeImage.of(whole_of(face_model()))
     seen = view(whole, faces(3, 2), torch.rand(3, SIDE, SIDE) > 0.5)
     assert torch.equal(unfold(seen.folded())[..., :3], seen.carried_BHWC)
+
+
+def test_in_a_photo_that_does_not_fit_nothing_but_grains_is_damage(monkeypatch: pytest.MonkeyPatch):
+    (truth,) = faces(1, 5)
+    painted = np.asarray((truth * 255).round(), np.uint8)
+    painted[8:18, 5:15] = (0, 255, 0)
+    assert restore(face_model(), painted, None).damaged_fraction > 0
+    monkeypatch.setattr("nidcli.restore.photo.judge", lambda *_: Fit(9.0, 1.0))
+    left = restore(face_model(), painted, None)
+    assert left.damaged_fraction == 0 and np.array_equal(left.pixels, painted)

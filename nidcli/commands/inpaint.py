@@ -68,7 +68,8 @@ def command(
             artifact.model, one.photo.pixels, one.hole_HW, aligned=align, unsure=unsure is not None, seed=run.seed
         )
         if not r.fit.fits:
-            console.note(warn(one.item.path, r.fit.misfit, r.fit.usual))
+            done = "filled without it" if one.hole_HW is not None else "only grains are looked for"
+            console.note(warn(one.item.path, r.fit.misfit, r.fit.usual, done))
         keys = Inpainted(r.damaged_fraction, one.hole_HW is not None, r.fit.misfit, r.fit.fits, r.converged)
         to, sure = maps[one.item.path]
         write = partial(write_restored, photo=one.photo, result=r, opaque=alpha, damage=to, unsure=sure)

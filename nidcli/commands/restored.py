@@ -72,9 +72,9 @@ def one_mask(mask: Path | None, from_alpha: bool, invert: bool) -> None:
         raise UsageError("--invert-mask turns a mask round and there is none; give --mask or --mask-from-alpha.")
 
 
-def warn(name: Path, misfit: float, usual: float) -> str:
-    """The sentence for a photo of another kind."""
+def warn(name: Path, misfit: float, usual: float, done: str) -> str:
+    """The sentence for a photo of another kind. done : what was done with it."""
     return (
         f"{name}: the dictionary does not fit this photo (misfit {misfit:.2f}, its own photos reach {usual:.2f}); "
-        "filled without it. If the photo shows what the dictionary knows elsewhere than in its middle, try --align."
+        f"{done}. If the photo shows what the dictionary knows elsewhere than in its middle, try --align."
     )

@@ -58,7 +58,7 @@ def command(
         width, height = drawn_size(photo.width, photo.height, times, None)
         large, fit = upscaled(artifact.model, photo.pixels, times, aligned=align, blur=blur)
         if not fit.fits:
-            console.note(warn(one.item.path, fit.misfit, fit.usual))
+            console.note(warn(one.item.path, fit.misfit, fit.usual, "enlarged without it"))
         keys = Upscaled(width, height, fit.misfit, fit.fits)
         return [batch.Done(keys, partial(write_enlarged, photo=photo, values=large))]
 

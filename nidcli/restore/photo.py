@@ -16,6 +16,7 @@ from nidcli.restore.align import align
 from nidcli.restore.damage import find
 from nidcli.restore.doubt import deviation
 from nidcli.restore.frame import Frame
+from nidcli.restore.grains import grains
 from nidcli.restore.masked import fill
 from nidcli.restore.small import enlarge
 from nidcli.restore.trust import Fit, judge
@@ -64,6 +65,8 @@ def restore(
         damaged_HW, search = find(model, photo_HWC, frame)
         known_HW, converged = ~damaged_HW, search.converged
     fit = judge(model, photo_HWC, known_HW, frame)
+    if hole_HW is None and not fit.fits:  # the class, which does not know this photo, cannot tell what is damage in it
+        known_HW = ~grains(photo_HWC)
     out = pixels
     if not bool(known_HW.all()):
         filled = fill(model, photo_HWC, known_HW, frame, trusted=fit.fits)
