@@ -91,7 +91,7 @@ def checked(model: Model, photo_HWC: Tensor, likely_HW: Tensor, frame: Frame, *,
         if not bool(maybe.any()) or float(maybe.float().mean()) > MOST:
             return closed(likely_HW > LIKELY)
         hidden = spread(photo_HWC, maybe)
-        differs = (photo_HWC - fill(model, photo_HWC, ~hidden, frame)).abs().amax(2)
+        differs = (photo_HWC - fill(model, photo_HWC, ~hidden, frame, detailed=not painted)).abs().amax(2)
         found = maybe & (differs > VISIBLE * (1 - likely_HW))
         grown = spread(photo_HWC, found) & hidden & ~found & (differs > SLIGHT)
         found = closed(found | grown)
@@ -100,7 +100,7 @@ def checked(model: Model, photo_HWC: Tensor, likely_HW: Tensor, frame: Frame, *,
             likely_HW = voted(photo_HWC, torch.where(found, 1.0, likely_HW * PASSED))
             maybe = found | (likely_HW > LIKELY)
     if painted and float(found.float().mean()) > GRAINY:
-        filled = fill(model, photo_HWC, ~near(found, FADES), frame)
+        filled = fill(model, photo_HWC, ~near(found, FADES), frame, detailed=False)
         return closed(found | fringe(photo_HWC, filled, found))
     return found
 

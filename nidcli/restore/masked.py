@@ -29,9 +29,18 @@ KNOWN = 0.5  # of a pixel of the frame: it counts as known from here on
 
 @torch.no_grad()
 def fill(
-    model: Model, photo_HWC: Tensor, known_HW: Tensor, frame: Frame | None = None, *, trusted: bool = True
+    model: Model,
+    photo_HWC: Tensor,
+    known_HW: Tensor,
+    frame: Frame | None = None,
+    *,
+    trusted: bool = True,
+    detailed: bool = True,
 ) -> Tensor:
-    """(H, W, C) floats: the photo where known, the class's answer elsewhere; without its trust no class's."""
+    """(H, W, C) floats: the photo where known, the class's answer elsewhere; without its trust no class's.
+
+    detailed : with what lies between scattered pixels, which takes as long as all the rest.
+    """
     height, width, _ = photo_HWC.shape
     frame = frame or Frame.middle(width, height)
     whole = WholeImage.of(whole_of(model))
@@ -40,7 +49,9 @@ def fill(
         return torch.where(known_HW[..., None], photo_HWC, filled)
     values, share = cut(frame, photo_HWC[None], known_HW[None], whole.frame)
     seen = view(whole, values, share > KNOWN)
-    drawn = between(model, seen, said(model.encoder, seen))
+    drawn = said(model.encoder, seen)
+    if detailed:
+        drawn = between(model, seen, drawn)
     return carried(whole, drawn, photo_HWC, known_HW, frame)
 
 
