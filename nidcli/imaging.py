@@ -72,7 +72,9 @@ def encode(
         else:
             size = (partition.cells[0] * pitch, partition.cells[1] * pitch)
             images = images_BHWC
-        start = SparseCode.cat([code.levels[number].code for code in init]) if init else None
+        start = (
+            SparseCode.cat([code.levels[number].code for code in init]).to(level.prior_mean_BK.device) if init else None
+        )
         coarse = codes if number else None
         code = _code_tiles(model, level, tiles(partition, size), images, size, coder, coarse, start)
         S = len(code) // B

@@ -118,3 +118,9 @@ def test_an_input_with_no_partner_or_two_says_so():
 def test_one_named_file_goes_with_one_named_file_whatever_their_stems():
     [pair] = match([Input(Path("out.png"), Path("out.png"), named=True)], [Input(Path("r.jpg"), Path("r.jpg"), True)])
     assert (pair.partner, pair.problem) == (Path("r.jpg"), "")
+
+
+def test_an_empty_folder_is_told_where_partners_are_looked_for(tree: Path):
+    (empty,), photos = expand(["empty"]), expand(["photos"])
+    assert all("holds no files" in pair.problem for pair in match([empty], photos))
+    assert all("has no partner" in pair.problem for pair in match(photos, [empty]))

@@ -78,19 +78,24 @@ def match(inputs: Sequence[Input], partners: Sequence[Input]) -> list[Pair]:
     exact, stems = Counter[Path](), Counter[str]()
     found: dict[Path | str, Path] = {}
     for partner in partners:
+        if not partner.relative.name:  # an empty folder
+            continue
         key = partner.relative.with_suffix("")
         exact[key] += 1
         stems[key.name] += 1
         found[key] = found[key.name] = partner.path
     pairs = []
     for item in inputs:
+        if item.problem:
+            pairs.append(Pair(item, item.path, item.problem))
+            continue
         key = item.relative.with_suffix("")
         hits = exact[key] or stems[key.name]
         partner_path = found[key if exact[key] else key.name] if hits else item.path
-        problem = item.problem
-        if not problem and hits == 0:
+        problem = ""
+        if hits == 0:
             problem = f"{item.path} has no partner of the same name; add one called {key.name}.*."
-        elif not problem and hits > 1:
+        elif hits > 1:
             problem = f"{item.path} has {hits} partners called {key.name}.*; leave one."
         pairs.append(Pair(item, partner_path, problem))
     return pairs

@@ -69,7 +69,7 @@ def voted(photo_HWC: Tensor, likely_HW: Tensor) -> Tensor:
     """(H, W) how likely, of which pixels of a colour tell each other: paint has a colour that little else has."""
     C = photo_HWC.shape[2]
     place = (photo_HWC * (COLOURS - 1)).round().long().clamp(0, COLOURS - 1)
-    bin_HW = place @ (COLOURS ** torch.arange(C, device=place.device))
+    bin_HW = (place * COLOURS ** torch.arange(C, device=place.device)).sum(2)  # CUDA multiplies no whole matrices
     sums = torch.zeros(2, COLOURS**C, device=photo_HWC.device)
     sums.index_add_(1, bin_HW.flatten(), torch.stack([likely_HW.flatten(), torch.ones_like(likely_HW).flatten()]))
     near = sums.view(1, 2, *[COLOURS] * C)
