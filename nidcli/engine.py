@@ -41,16 +41,27 @@ def materialise(bank: Dictionary, operator: Operator, budget: int = DENSE_BYTES)
         return MeasuredDesign(torch.cat(rows), _constants(bank, operator), operator.coords_ND)
 
 
-def cached(bank: Dictionary, key: bytes, operator: Callable[[], Operator]) -> Design:
-    """`materialise`, remembered by the bank, its weights as they are, and a key that says what the operator is."""
+def cached(bank: Dictionary, key: bytes, make: Callable[[], Operator | Design]) -> Design:
+    """A design, or an operator materialised, remembered by the bank, its weights as they are, and a key of its own."""
     designs = _cache.setdefault(bank, OrderedDict())
     now = (key, *((p.device, p._version) for p in bank.parameters()))
     if now not in designs:
-        designs[now] = materialise(bank, operator())
+        made = make()
+        designs[now] = materialise(bank, made) if isinstance(made, Operator) else made
         if len(designs) > CACHED_DESIGNS:
             designs.popitem(last=False)
     designs.move_to_end(now)
     return designs[now]
+
+
+def measured(atoms: DenseDesign, operator: Operator) -> MeasuredDesign:
+    """`materialise` from the atoms themselves, sampled where the operator looks: nets are asked but once."""
+    N, C = len(operator.coords_ND), atoms.free_MC.shape[1]
+    with torch.no_grad():
+        rows, constants = (
+            operator.forward(part.view(N, C, -1)).flatten(0, 1) for part in (atoms.matrix_MK, atoms.free_MC)
+        )
+        return MeasuredDesign(rows, constants, operator.coords_ND)
 
 
 def _chunks(bank: Dictionary, operator: Operator) -> list[Operator]:

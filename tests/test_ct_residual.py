@@ -94,6 +94,13 @@ def test_rays_that_are_held_out_have_no_say(scanner: Scanner):
     assert torch.equal(*answers)
 
 
+def test_sharpening_finds_the_edges_that_nobody_told_it(scanner: Scanner):
+    sinogram, start = scanner.forward(block()), torch.zeros(N * N, 1)
+    weak = Penalties(torch.tensor([0.1]), non_negative=True)
+    plain, sharp = (TotalVariation(400, sharpen=each).solve(scanner, sinogram, weak, start) for each in (0, 100))
+    assert (sharp - block()).norm() < 0.5 * (plain - block()).norm()
+
+
 def test_it_stops_when_nothing_moves(scanner: Scanner):
     sinogram, penalties = scanner.forward(block()), Penalties(torch.tensor([0.05]))
     slow = TotalVariation(1500, tolerance=1e-5)

@@ -6,8 +6,11 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from skimage.data import shepp_logan_phantom
+from skimage.transform import resize
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 if str(REPOSITORY) not in sys.path:  # for the benchmarks, whose measure of quality this is
@@ -36,6 +39,16 @@ def test_slices_from_few_views_keep_their_quality(views: int):
     found = psnr(ours(load_model("phantom").model, scan, sinogram, torch.zeros(truth.shape[1])), truth)
     assert found >= FLOORS[f"{views} views"]
     assert found > psnr(total_variation(scan, sinogram, 0.01, True), truth)
+
+
+@pytest.mark.parametrize(("size", "views"), [(160, 20), (160, 40), (128, 32)])
+def test_soft_edges_are_no_worse_than_with_total_variation_alone(size: int, views: int):
+    head = resize(shepp_logan_phantom(), (size, size), anti_aliasing=True).astype(np.float32)
+    truth = torch.from_numpy(head).reshape(-1, 1)
+    scan = scanner(size, views, "skimage")
+    sinogram = scan.forward(truth)
+    best = max(psnr(total_variation(scan, sinogram, penalty, True), truth) for penalty in (0.001, 0.003, 0.02))
+    assert psnr(ours(load_model("phantom").model, scan, sinogram, torch.zeros(1)), truth) > best
 
 
 def test_a_code_for_every_cell_draws_any_slice_so_that_the_encoders_picture_is_one():

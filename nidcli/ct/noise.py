@@ -16,6 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from nidcli.ct.residual import Penalties
 from nidcli.ct.views import FIRST, Viewer
 
 SPREAD = (35 / 18) ** 0.5  # of d for unit noise: 1 + (2 * 16 + 2) / 36
@@ -64,7 +65,10 @@ def proven(viewer: Viewer, noise: float) -> float:
     kept_M1 = (~held_V).repeat_interleave(geometry.bins).to(viewer.sinogram_MS)[:, None]
     misses = []
     for trial in (noise, 0.0):
-        found_NS = replace(viewer, noise_S=viewer.noise_S.new_tensor([trial])).plain(FIRST, kept_M1)
+        lambda_S = replace(viewer, noise_S=viewer.noise_S.new_tensor([trial])).penalty_S
+        penalties = Penalties(lambda_S, non_negative=viewer.non_negative, rays_M1=kept_M1)
+        start_NS = viewer.sinogram_MS.new_zeros(geometry.size**2, 1)
+        found_NS = FIRST.solve(viewer.scanner, viewer.sinogram_MS, penalties, start_NS)
         missed_MS = (viewer.scanner.forward(found_NS) - viewer.sinogram_MS) * (1 - kept_M1)
         misses.append(float(missed_MS.square().sum()))
     return noise if misses[0] <= misses[1] else 0.0

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from nidcli.codes import SparseCode
 from nidcli.ct.geometry import Geometry
 from nidcli.ct.scanner import Scanner
-from nidcli.engine import cached
+from nidcli.engine import cached, measured
 from nidcli.grid import image_coords
 from nidcli.model import Model
 from nidcli.operators import PixelRadon, Sample
-from nidcli.problem import Design, Problem
+from nidcli.problem import DenseDesign, Design, Problem
 from nidcli.solvers import Map
 
 COARSE = 128  # pixels a side, at the most, on which the coarsest experts are measured
@@ -38,8 +38,7 @@ class Expectation:
     @property
     def design(self) -> Design:
         """Phi, measured once for a geometry."""
-        bank = self.model.level(0).bank()
-        return cached(bank, repr(self._geometry).encode(), self._operator)
+        return cached(self.model.level(0).bank(), repr(self._geometry).encode(), self._measured)
 
     @property
     def reduction(self) -> float:
@@ -52,11 +51,11 @@ class Expectation:
         given = self.scanner.geometry
         return given if given.size <= COARSE else given.over(COARSE)
 
-    def _operator(self) -> PixelRadon:
-        if self._geometry is self.scanner.geometry:
-            return self.scanner.operator
-        coords_ND = image_coords(COARSE, COARSE).to(self.scanner.operator.coords_ND)
-        return PixelRadon.of(self._geometry, coords_ND)
+    def _measured(self) -> Design:
+        operator = self.scanner.operator
+        if self._geometry is not self.scanner.geometry:
+            operator = PixelRadon.of(self._geometry, image_coords(COARSE, COARSE).to(operator.coords_ND))
+        return measured(self._atoms(self._geometry.size), operator)
 
     @torch.no_grad()
     def code(self, sinogram_MS: Tensor, noise: float) -> SparseCode:
@@ -70,18 +69,17 @@ class Expectation:
     @torch.no_grad()
     def picture(self, sinogram_MS: Tensor, noise: float) -> Tensor:
         """(N, S): what those codes draw."""
-        n, code, drawn = self.scanner.geometry.size, self.code(sinogram_MS, noise), self.drawn
+        n, code = self.scanner.geometry.size, self.code(sinogram_MS, noise)
+        drawn = self._atoms(min(n, DRAWN))  # they are smooth, and nets are slow
         picture_NS = drawn.forward(code.dense(drawn.shape[1])) + drawn.free_MC @ code.constant_SC.T
         return resized(picture_NS, n)
 
-    @property
-    def drawn(self) -> Design:
-        """The experts at the pixels of the slice, or of a smaller one: they are smooth, and nets are slow."""
-        n = min(self.scanner.geometry.size, DRAWN)
-        return cached(self.model.level(0).bank(), f"drawn {n}".encode(), lambda: self._pixels(n))
-
-    def _pixels(self, size: int) -> Sample:
-        return Sample(image_coords(size, size).to(self.scanner.operator.coords_ND))
+    def _atoms(self, size: int) -> DenseDesign:
+        """The experts at the pixels of a slice of `size` a side."""
+        make = lambda: Sample(image_coords(size, size).to(self.scanner.operator.coords_ND))  # noqa: E731
+        found = cached(self.model.level(0).bank(), f"atoms {size}".encode(), make)
+        assert isinstance(found, DenseDesign)
+        return found
 
 
 def resized(picture_NS: Tensor, size: int) -> Tensor:

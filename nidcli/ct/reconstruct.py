@@ -4,10 +4,9 @@
     m  = encoder(what the rays and a0 say)         the prior's mean, a code for every cell         (views.py)
     f  = argmin |A f - y|^2 / 2 + lambda TV(f) + mu |f - m|^2 / 2                                 (residual.py)
 
-The last two are done some times, each time from the f before. A slice that held-out views show to be unlike those
-of the dictionary (trust.py) is left to total variation. Where a class has flat parts (`sharpen`)
-the slice's own edges guide total variation at last, if there is no noise (Candes, Wakin and Boyd 2008).
-For research; not for diagnosis.
+The last two are done some times, each time from the f before. A slice that held-out views show to be unlike those of
+the dictionary (trust.py) is left to total variation. Where a class has flat parts (`sharpen`) and rays no noise, the
+slice's own edges guide total variation at last (Candes, Wakin and Boyd 2008). For research; not for diagnosis.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ from nidcli.errors import UsageError
 from nidcli.model import Model
 
 LOOKS, NOISY_LOOKS = 4, 3
-LAST = TotalVariation(steps=200)
-SHARPEN = TotalVariation(steps=60)
-ALONE = TotalVariation(steps=1000, tolerance=5e-7)  # where rays say all
-MANY, WEAK = 0.6, 0.05  # views a pixel of a side from which rays say all, and the share of lambda that is then best
+LAST, LAST_OF_MANY = TotalVariation(steps=200), TotalVariation(steps=60)
+SHARP, FLAT = 0.1, TotalVariation(steps=150, step=1.0)  # of lambda, and a round, for flat parts and no noise
+ALONE = TotalVariation(steps=1000, tolerance=5e-7)  # without a dictionary
+MANY = 0.6  # views a pixel of a side from which rays say all
 LOUD, LOOSE = 16.0, 0.3  # of lambda and mu at the last look, if there is noise: more smoothing, less of the encoder
 FEW = 16  # views below which the encoder knows less
 SEEN = 8e6  # views times pixels, at the most, where looking again pays: more rays know more, and take their time
@@ -148,7 +147,7 @@ class Reconstructor:
         other, other_residual = None, None
         if s.baseline is not None:
             other_YX = classical(
-                s.baseline, scanner, sinogram_VB.to(device) / scale, float(viewer.penalty_S), s.non_negative
+                s.baseline, scanner, sinogram_VB.to(device) / scale, float(viewer.alone_S), s.non_negative
             )
             other_M1 = scanner.forward(other_YX.to(device).reshape(-1, 1)) * scale
             other, other_residual = other_YX * self._unit(scale), residual_of(other_M1, measured_M1)[0]
@@ -176,7 +175,7 @@ def reconstruct(viewer: Viewer) -> tuple[Tensor, Tensor]:
     geometry = viewer.scanner.geometry
     thorough = ALONE if geometry.size <= LARGE else LAST
     if viewer.exact and geometry.views > MANY * geometry.size:
-        return viewer.plain(thorough, strength=WEAK), viewer.sinogram_MS.new_full(viewer.noise_S.shape, torch.nan)
+        return viewer.plain(thorough), viewer.sinogram_MS.new_full(viewer.noise_S.shape, torch.nan)
     misfit_S = misfit(viewer)
     unfit_S = misfit_S > UNFIT
     found_NS = viewer.sinogram_MS.new_empty(geometry.size**2, len(unfit_S))
@@ -191,16 +190,17 @@ def looked(viewer: Viewer) -> Tensor:
     """(N, S): what dictionary and rays say together."""
     encoder, side = viewer.model.encoder, side_of(viewer.model)
     assert encoder is not None
-    # flat parts come back exactly from rays without noise, and then better without an estimate's say on values
-    exact, noisy, geometry = viewer.exact, bool(viewer.noise_S.any()), viewer.scanner.geometry
-    last = LAST if geometry.size <= LARGE else SHARPEN
+    noisy, geometry = bool(viewer.noise_S.any()), viewer.scanner.geometry
+    last = LAST if geometry.size <= LARGE else LAST_OF_MANY
     look = viewer.first(FIRST)
     looks = 1 if geometry.views * geometry.size**2 > SEEN else NOISY_LOOKS if noisy else LOOKS
     for _ in range(looks - 1):
         look = viewer.guided(viewer.encoded(encoder, look, side), NEXT)
+    estimate_NS = viewer.encoded(encoder, look, side)
+    if viewer.exact:
+        # flat parts come back exactly, and then better without an estimate's say on values
+        a_round = FLAT if geometry.size <= LARGE else last
+        rounds = replace(a_round, steps=a_round.steps * (1 + encoder.spec.sharpen), sharpen=a_round.steps)
+        return viewer.guided(estimate_NS, rounds, SHARP, anchor=0.0).agreed_NS
     loose = LOOSE * min(1.0, geometry.views / FEW) ** 1.5
-    strength, anchor = (LOUD, loose) if noisy else (1.0, 0.0 if exact else 1.0)
-    look = viewer.guided(viewer.encoded(encoder, look, side), last, strength, anchor)
-    for _ in range(encoder.spec.sharpen if exact else 0):
-        look = viewer.guided(look.agreed_NS, SHARPEN, anchor=0.0)
-    return look.agreed_NS
+    return viewer.guided(estimate_NS, last, *((LOUD, loose) if noisy else (1.0, 1.0))).agreed_NS

@@ -22,7 +22,7 @@ from nidcli.model import Model
 INPUTS = 5
 FLOOR = 0.02  # lambda without noise, in a dictionary's units times pixels
 PER_NOISE = 1.0  # lambda a standard deviation of noise and square root of views
-KNEE = 0.02  # slope of an estimate at which total variation counts half
+WEAK = 0.05  # of lambda for total variation alone, if there is no noise
 SHARE = 0.25  # of lambda that is left where an estimate guides
 ERROR = 0.03  # standard deviation of an estimate's pixels
 MISFIT = 0.01  # of a ray without noise: what pixels cannot hold
@@ -65,9 +65,14 @@ class Viewer:
         """lambda of plain total variation."""
         return (PER_NOISE * math.sqrt(self.scanner.geometry.views) * self.noise_S).clamp_min(FLOOR)
 
-    def plain(self, solver: TotalVariation = FIRST, rays_M1: Tensor | None = None, strength: float = 1.0) -> Tensor:
-        """(N, S): total variation alone. rays_M1 : 1 for rays that count, None for all; strength : of lambda."""
-        penalties = Penalties(strength * self.penalty_S, non_negative=self.non_negative, rays_M1=rays_M1)
+    @property
+    def alone_S(self) -> Tensor:
+        """lambda of total variation that has the last word: rays without noise are right."""
+        return self.penalty_S * torch.where(self.noise_S > 0, 1.0, WEAK)
+
+    def plain(self, solver: TotalVariation = FIRST) -> Tensor:
+        """(N, S): total variation alone."""
+        penalties = Penalties(self.alone_S, non_negative=self.non_negative)
         start_NS = self.sinogram_MS.new_zeros(self.scanner.geometry.size**2, self.sinogram_MS.shape[1])
         return solver.solve(self.scanner, self.sinogram_MS, penalties, start_NS)
 
@@ -86,7 +91,7 @@ class Viewer:
         strength, anchor : factors of lambda and of mu.
         """
         size, lambda_S = self.scanner.geometry.size, strength * SHARE * self.penalty_S
-        edges_NS = edge_weights(estimate_NS, size, KNEE)
+        edges_NS = edge_weights(estimate_NS, size)
         pull_S = anchor * (self.noise_S.square() + MISFIT**2) / ERROR**2
         share = strength * SHARE
         penalties = Penalties(lambda_S, pull_S, estimate_NS, edges_NS, self.non_negative, share=share)
