@@ -169,17 +169,19 @@ class Dictionary(nn.Module):
         hidden_KNH = self.hidden(self.trunk(coords_ND), self.inner_KHF, self.inner_bias_KH)
         return torch.einsum("knh,kch->nck", hidden_KNH, self.head_KCF)
 
-    def jets(self, coords_ND: Tensor) -> Tensor:
+    def jets(self, coords_ND: Tensor, *, rough: bool = False) -> Tensor:
         """(N, D) -> (N, 1 + D, C, K): every expert's value and partial derivatives at every point.
 
-        One linear map on Fourier features has derivatives of the same form, found with the values in one product.
+        One linear map on Fourier features has derivatives of the same form, found with the values in one product, of
+        bfloat16 factors if a `rough` answer will do (three digits).
         """
         (N, D), (K, C, F) = coords_ND.shape, self.head_KCF.shape
         paired = self.spec.embedding == "fourier" and self.spec.frequencies % 2 == 0  # a cosine's slope needs its sine
         if self.spec.heads == "linear" and self.spec.layers == 1 and paired:
             jet_EX = self.derivatives(self.head_KCF.permute(2, 1, 0).reshape(F, C * K))
             embedded_NE = nn.functional.pad(self.trunk.embed(coords_ND), (0, 1), value=1.0)
-            return (embedded_NE @ jet_EX).view(N, 1 + D, C, K)
+            kind = torch.bfloat16 if rough else embedded_NE.dtype
+            return (embedded_NE.to(kind) @ jet_EX.to(kind)).to(embedded_NE).view(N, 1 + D, C, K)
         parts = [self.atoms(coords_ND)]
         for d in range(D):
             along = torch.zeros_like(coords_ND)

@@ -32,12 +32,15 @@ def design_bytes(bank: Dictionary, operator: Operator) -> int:
     return 4 * len(operator.coords_ND) * bank.spec.channels * bank.spec.experts
 
 
-def materialise(bank: Dictionary, operator: Operator, budget: int = DENSE_BYTES) -> Design:
-    """Every expert and every constant atom measured: rows are (measurement, channel), columns experts."""
+def materialise(bank: Dictionary, operator: Operator, budget: int = DENSE_BYTES, *, rough: bool = False) -> Design:
+    """Every expert and every constant atom measured: rows are (measurement, channel), columns experts.
+
+    rough : slopes may be measured with bfloat16 products.
+    """
     if design_bytes(bank, operator) > budget and not operator.order:
         return MatrixFreeDesign(bank, operator)
     with torch.no_grad():
-        rows = [op.forward(_atoms(bank, op)).flatten(0, 1) for op in _chunks(bank, operator)]
+        rows = [op.forward(_atoms(bank, op, rough)).flatten(0, 1) for op in _chunks(bank, operator)]
         return MeasuredDesign(torch.cat(rows), _constants(bank, operator), operator.coords_ND)
 
 
@@ -73,9 +76,9 @@ def _chunks(bank: Dictionary, operator: Operator) -> list[Operator]:
     return [operator[i : min(i + step, total)] for i in range(0, total, step)]
 
 
-def _atoms(bank: Dictionary, operator: Operator) -> Tensor:
+def _atoms(bank: Dictionary, operator: Operator, rough: bool) -> Tensor:
     """What the operator looks at, values or jets."""
-    return bank.jets(operator.coords_ND) if operator.order else bank.atoms(operator.coords_ND)
+    return bank.jets(operator.coords_ND, rough=rough) if operator.order else bank.atoms(operator.coords_ND)
 
 
 def _constants(bank: Dictionary, operator: Operator) -> Tensor:

@@ -22,9 +22,10 @@ from nidcli.model import Level
 from nidcli.operators import Hermite
 from nidcli.partition import Partition
 from nidcli.problem import DenseDesign
+from nidcli.solvers.omp import has_bfloat16
 from nidcli.solvers.posterior import Ragged, posterior_means
 
-ROWS = 1 << 17  # of a design that is measured at a time
+ROWS, ROWS_ELSEWHERE = 1 << 14, 1 << 17  # of a design that is measured at a time: what the processor's caches hold
 FAINT = 1e-3  # a cell that sees a point with less weight than this does not look at it
 
 
@@ -83,7 +84,7 @@ def _grouped(embedded_QE: Tensor, slot_Q: Tensor, weights_SXE: Tensor) -> Tensor
     start_U, padded_U = count_U.cumsum(0) - count_U, (count_U + 7) // 8 * 8
     out = embedded_QE.new_empty(len(slot_Q), weights_SXE.shape[1])
     for rows in padded_U.unique().tolist():
-        for group in (padded_U == rows).nonzero().squeeze(1).split(max(1, ROWS // rows)):
+        for group in (padded_U == rows).nonzero().squeeze(1).split(max(1, rows_at(slot_Q.device) // rows)):
             place_BR = start_U[group, None] + torch.arange(rows, device=slot_Q.device)
             inside_BR = torch.arange(rows, device=slot_Q.device) < count_U[group, None]
             pair_BR = order[place_BR.clamp_max(len(order) - 1)]
@@ -111,7 +112,7 @@ class _Pairs:
 def _pairs(partition: Partition, points_N3: Tensor) -> list[tuple[slice, _Pairs]]:
     """Runs of points, and their pairs."""
     found = []
-    step = ROWS // 16
+    step = rows_at(points_N3.device) // 16
     for start in range(0, len(points_N3), step):
         part = slice(start, min(start + step, len(points_N3)))
         cell, local, weight = partition.locate(points_N3[part])
@@ -122,6 +123,11 @@ def _pairs(partition: Partition, points_N3: Tensor) -> list[tuple[slice, _Pairs]
         flat = (cell.flatten()[keep], local.flatten(0, 1)[keep], weight.flatten()[keep], point_Q)
         found.append((part, _Pairs(*flat, slope_NJ3.flatten(0, 1)[keep])))
     return found
+
+
+def rows_at(device: torch.device) -> int:
+    """Rows of a design at a time: a processor is quick with what its caches hold, other devices with much at once."""
+    return ROWS if device.type == "cpu" else ROWS_ELSEWHERE
 
 
 def weight_slope(partition: Partition, local_NJ3: Tensor) -> Tensor:
@@ -172,18 +178,19 @@ def _codes(
     mean_K: Tensor,
     variance_K: Tensor,
 ) -> Tensor:
-    """(S, K), in runs of cells whose designs fit ROWS."""
-    found, first = [], 0
+    """(S, K), in runs of cells whose designs have `rows_at` rows."""
+    found, first, device = [], 0, data.points_N3.device
+    rows, rough = rows_at(device), has_bfloat16(device)  # far finer than what experts can draw (BLUR)
     ends_S = (4 * count_S).cumsum(0)
     while first < len(count_S):
         done = int(ends_S[first - 1]) if first else 0
-        last = max(first + 1, int(torch.searchsorted(ends_S, done + ROWS, right=True)))
+        last = max(first + 1, int(torch.searchsorted(ends_S, done + rows, right=True)))
         run = slice(done // 4, int(ends_S[last - 1]) // 4)
         point, local = point_Q[run], local_Q3[run]
         value_noise = data.value_noise * cells
         slope_weight = 1 / data.slope_noise_N[point]
         operator = Hermite(local, torch.full_like(slope_weight, 1 / value_noise), slope_weight)
-        design = materialise(level.bank(), operator, 1 << 62)
+        design = materialise(level.bank(), operator, 1 << 62, rough=rough)
         assert isinstance(design, DenseDesign)
         target_Q4 = torch.cat([data.value_N[point][:, None] * cells, data.slope_N3[point]], 1)
         target_R = operator.forward(target_Q4[:, :, None])[:, 0]

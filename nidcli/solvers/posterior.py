@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-BATCH_NUMBERS = 1 << 22  # numbers in the padded designs of a batch
+BATCH_NUMBERS, BATCH_ELSEWHERE = 1 << 20, 1 << 22  # in the padded designs of a batch: what a processor's caches hold
 STEP = 32  # row counts are padded to multiples of this
 
 
@@ -43,7 +43,7 @@ def posterior_means(problems: Ragged, mean_K: Tensor, variance_K: Tensor) -> Ten
         place = (start_S[batch.problem_B], count_S[batch.problem_B], batch.rows)
         code_SK[batch.problem_B.to(code_SK.device)] += scale_K * _solved(problems.matrix_RK, left_R, scale_K, *place)
 
-    batches = _batches(count_S, K)
+    batches = _batches(count_S, K, BATCH_NUMBERS if code_SK.device.type == "cpu" else BATCH_ELSEWHERE)
     if code_SK.device.type != "cpu":
         for batch in batches:
             solve(batch)
@@ -66,14 +66,14 @@ class _Batch:
     rows: int
 
 
-def _batches(count_S: Tensor, atoms: int) -> list[_Batch]:
+def _batches(count_S: Tensor, atoms: int, numbers: int) -> list[_Batch]:
     """Problems of about equal size together, those without rows in none."""
     order = torch.argsort(count_S, stable=True)
     padded_S = (count_S[order] + STEP - 1) // STEP * STEP
     found = []
     for rows in padded_S.unique().tolist():
         if rows:
-            found += order[padded_S == rows].split(max(1, BATCH_NUMBERS // (rows * atoms)))
+            found += order[padded_S == rows].split(max(1, numbers // (rows * atoms)))
     return [_Batch(problems, -(-int(count_S[problems].max()) // STEP) * STEP) for problems in found]
 
 
