@@ -155,4 +155,5 @@ def pretended_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             with _Factories():
                 yield
         finally:
+            torch.use_deterministic_algorithms(False)
             torch.__future__.set_swap_module_params_on_conversion(swapped)

@@ -32,7 +32,7 @@ from nidcli.model import Model
 
 LOOKS, NOISY_LOOKS = 4, 3
 LAST, LAST_OF_MANY = TotalVariation(steps=200), TotalVariation(steps=60)
-SHARP, FLAT = 0.1, TotalVariation(steps=150, step=1.0)  # of lambda, and a round, for flat parts and no noise
+SHARP = 0.1  # of lambda at the last look, if flat parts come back from rays without noise
 ALONE = TotalVariation(steps=1000, tolerance=5e-7)  # without a dictionary
 MANY = 0.6  # views a pixel of a side from which rays say all
 LOUD, LOOSE = 16.0, 0.3  # of lambda and mu at the last look, if there is noise: more smoothing, less of the encoder
@@ -199,8 +199,7 @@ def looked(viewer: Viewer) -> Tensor:
     estimate_NS = viewer.encoded(encoder, look, side)
     if viewer.exact:
         # flat parts come back exactly, and then better without an estimate's say on values
-        a_round = FLAT if geometry.size <= LARGE else last
-        rounds = replace(a_round, steps=a_round.steps * (1 + encoder.spec.sharpen), sharpen=a_round.steps)
+        rounds = replace(last, steps=last.steps * (1 + encoder.spec.sharpen), sharpen=last.steps)
         return viewer.guided(estimate_NS, rounds, SHARP, anchor=0.0).agreed_NS
     loose = LOOSE * min(1.0, geometry.views / FEW) ** 1.5
     return viewer.guided(estimate_NS, last, *((LOUD, loose) if noisy else (1.0, 1.0))).agreed_NS
