@@ -19,7 +19,7 @@ def test_doctor_reports_versions_devices_extras_and_dictionaries(nid: Nid):
     code, out, _ = nid("doctor", "--json")
     document = json.loads(out)
     assert (code, document["command"], document["items"]) == (0, "doctor", [])
-    assert document["versions"]["torch"] == importlib.import_module("torch").__version__
+    assert document["versions"]["torch"].split("+")[0] == importlib.import_module("torch").__version__.split("+")[0]
     assert document["devices"][0]["name"] == "cpu"
     assert document["devices"][0]["bf16_speedup"] > 0
     assert {"extras", "dictionaries"} <= document.keys()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -52,26 +50,13 @@ class RunOptions:
         """Set the threads and the seed; the device as torch calls it. UsageError if this machine has none such."""
         import torch
 
-        present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-        device = next(name for name, here in present.items() if here) if self.device == "auto" else self.device
-        if not present[device]:
-            raise UsageError(f"This machine, or its torch, has no {device}; give --device cpu or auto.")
+        from nidcli import devices
+
+        device = devices.chosen(self.device)
         if self.threads:
             torch.set_num_threads(self.threads)
         torch.manual_seed(self.seed)
-        if device == "cuda":
-            _repeatable()
         return device
-
-
-def _repeatable() -> None:
-    """Equal seeds give equal files on CUDA too, at the price of slower sums; kernels without such a way are used."""
-    import torch
-
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is asked for
-    warnings.filterwarnings("ignore", message=".*deterministic")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 @dataclass(frozen=True)
