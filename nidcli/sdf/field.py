@@ -24,6 +24,7 @@ from nidcli.partition import Partition
 from nidcli.problem import DenseDesign
 from nidcli.solvers.omp import has_bfloat16
 from nidcli.solvers.posterior import Ragged, posterior_means
+from nidcli.threads import in_threads
 
 ROWS, ROWS_ELSEWHERE = 1 << 14, 1 << 17  # of a design that is measured at a time: what the processor's caches hold
 FAINT = 1e-3  # a cell that sees a point with less weight than this does not look at it
@@ -179,22 +180,24 @@ def _codes(
     variance_K: Tensor,
 ) -> Tensor:
     """(S, K), in runs of cells whose designs have `rows_at` rows."""
-    found, first, device = [], 0, data.points_N3.device
-    rows, rough = rows_at(device), has_bfloat16(device)  # far finer than what experts can draw (BLUR)
-    ends_S = (4 * count_S).cumsum(0)
+    device, (ends_S, first, runs) = data.points_N3.device, ((4 * count_S).cumsum(0), 0, list[tuple[int, int]]())
     while first < len(count_S):
         done = int(ends_S[first - 1]) if first else 0
-        last = max(first + 1, int(torch.searchsorted(ends_S, done + rows, right=True)))
-        run = slice(done // 4, int(ends_S[last - 1]) // 4)
-        point, local = point_Q[run], local_Q3[run]
-        value_noise = data.value_noise * cells
+        last = max(first + 1, int(torch.searchsorted(ends_S, done + rows_at(device), right=True)))
+        runs.append((first, last))
+        first = last
+    rough = has_bfloat16(device)  # far finer than what experts can draw (BLUR)
+
+    def solved(run: tuple[int, int]) -> Tensor:
+        first, last = run
+        rows = slice(int(ends_S[first - 1]) // 4 if first else 0, int(ends_S[last - 1]) // 4)
+        point, local = point_Q[rows], local_Q3[rows]
         slope_weight = 1 / data.slope_noise_N[point]
-        operator = Hermite(local, torch.full_like(slope_weight, 1 / value_noise), slope_weight)
+        operator = Hermite(local, torch.full_like(slope_weight, 1 / (data.value_noise * cells)), slope_weight)
         design = materialise(level.bank(), operator, 1 << 62, rough=rough)
         assert isinstance(design, DenseDesign)
         target_Q4 = torch.cat([data.value_N[point][:, None] * cells, data.slope_N3[point]], 1)
         target_R = operator.forward(target_Q4[:, :, None])[:, 0]
-        problems = Ragged(design.matrix_MK, target_R, 4 * count_S[first:last])
-        found.append(posterior_means(problems, mean_K, variance_K))
-        first = last
-    return torch.cat(found) if found else mean_K.new_zeros(0, len(mean_K))
+        return posterior_means(Ragged(design.matrix_MK, target_R, 4 * count_S[first:last]), mean_K, variance_K)
+
+    return torch.cat(in_threads(solved, runs, device)) if runs else mean_K.new_zeros(0, len(mean_K))

@@ -52,7 +52,7 @@ def bands(shares: Sequence[Share], steps: int) -> Iterator[Band]:
 
 def _draw(share: Share, steps: int, first: int, value_XYZ: Tensor, weight_XYZ: Tensor) -> None:
     """Add a share, `steps` lattice steps a cell, to a band of lattice planes from `first` on."""
-    planes, side, _ = value_XYZ.shape
+    planes = len(value_XYZ)
     n, F = share.cells, share.partition.overlap
     reach = math.ceil(steps * F / 2)
     place_X = torch.arange(-reach, steps + reach + 1)  # lattice points from a cell's low corner
@@ -68,15 +68,12 @@ def _draw(share: Share, steps: int, first: int, value_XYZ: Tensor, weight_XYZ: T
         for cells in near_S.split(max(1, BLOCK_NUMBERS // (len(block) * plane_size))):
             code_SK = share.code_SK[cells.to(share.code_SK.device)]
             values = (drawn(share.bank, code_SK, u_X[block], u_X, u_X) / n).cpu() * weight_XX
-            for one, (x, y, z) in zip(values, low_S3[cells].tolist(), strict=True):
-                spans = [(place_X[block] + x - first, planes), (place_X + y, side), (place_X + z, side)]
-                inner = [((place >= 0) & (place < size)).nonzero().squeeze(1) for place, size in spans]
-                if not all(map(len, inner)):
-                    continue
-                here = tuple(slice(int(i[0]), int(i[-1]) + 1) for i in inner)
-                there = tuple(
-                    slice(int(place[i[0]]), int(place[i[-1]]) + 1) for (place, _), i in zip(spans, inner, strict=True)
-                )
+            low = (int(place_X[block[0]]) - first, int(place_X[0]), int(place_X[0]))
+            for one, corner in zip(values, low_S3[cells].tolist(), strict=True):
+                start = [a + b for a, b in zip(low, corner, strict=True)]
+                ends = list(zip(start, one.shape, value_XYZ.shape, strict=True))
+                here = tuple(slice(max(0, -at), max(0, min(count, size - at))) for at, count, size in ends)
+                there = tuple(slice(max(0, at), max(0, min(at + count, size))) for at, count, size in ends)
                 value_XYZ[there] += one[here]
                 weight_XYZ[there] += weight_XX[here]
 

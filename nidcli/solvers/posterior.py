@@ -12,11 +12,12 @@ Letters: S problems, R rows, K atoms, B problems of a batch.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from nidcli.threads import in_threads
 
 BATCH_NUMBERS, BATCH_ELSEWHERE = 1 << 20, 1 << 22  # in the padded designs of a batch: what a processor's caches hold
 STEP = 32  # row counts are padded to multiples of this
@@ -43,18 +44,8 @@ def posterior_means(problems: Ragged, mean_K: Tensor, variance_K: Tensor) -> Ten
         place = (start_S[batch.problem_B], count_S[batch.problem_B], batch.rows)
         code_SK[batch.problem_B.to(code_SK.device)] += scale_K * _solved(problems.matrix_RK, left_R, scale_K, *place)
 
-    batches = _batches(count_S, K, BATCH_NUMBERS if code_SK.device.type == "cpu" else BATCH_ELSEWHERE)
-    if code_SK.device.type != "cpu":
-        for batch in batches:
-            solve(batch)
-        return code_SK
-    # Small factorisations gain nothing from threads inside (MKL's take ten times as long with two): one batch a thread.
-    threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(solve, batches))
-    finally:
-        torch.set_num_threads(threads)
+    device = code_SK.device
+    in_threads(solve, _batches(count_S, K, BATCH_NUMBERS if device.type == "cpu" else BATCH_ELSEWHERE), device)
     return code_SK
 
 
