@@ -22,6 +22,7 @@ from nidcli.restore.whole import WholeImage
 
 FITS = 2.5  # times what the level usually leaves: up to here a sample counts in full
 OUT = 3.0  # times what it usually leaves: here Geman and McClure's weight is a quarter
+SOUND = 0.9  # believed so far, a sample counts in full: only what does not costs a product (whole.py)
 STEPS, TOLERANCE = 60, 3e-2
 ROUNDS = 2
 
@@ -61,7 +62,8 @@ def robust(whole: WholeImage, values_BM: Tensor, rounds: int = ROUNDS) -> Robust
 
 
 def believed(whole: WholeImage, values_BM: Tensor, code_KB: Tensor) -> Tensor:
-    """(B, N) weights of Geman and McClure, by what the level leaves over against what it usually leaves."""
+    """(B, N) weights of Geman and McClure, made 1 where they nearly are, by what the level leaves over against what it usually leaves."""
     left_BM = values_BM - (whole.design_MK @ code_KB).T
     share_BN = left_BM.view(len(left_BM), -1, whole.channels).square().mean(2) / (OUT * whole.left_N).square()
-    return (1 + share_BN).square().reciprocal()
+    weight_BN = (1 + share_BN).square().reciprocal()
+    return torch.where(weight_BN < SOUND, weight_BN, 1)
