@@ -62,7 +62,7 @@ def robust(whole: WholeImage, values_BM: Tensor, rounds: int = ROUNDS) -> Robust
 
 
 def believed(whole: WholeImage, values_BM: Tensor, code_KB: Tensor) -> Tensor:
-    """(B, N) weights of Geman and McClure, made 1 where they nearly are, by what the level leaves over against what it usually leaves."""
+    """(B, N) weights of Geman and McClure, 1 where nearly so, by what the level leaves and what it usually does."""
     left_BM = values_BM - (whole.design_MK @ code_KB).T
     share_BN = left_BM.view(len(left_BM), -1, whole.channels).square().mean(2) / (OUT * whole.left_N).square()
     weight_BN = (1 + share_BN).square().reciprocal()
