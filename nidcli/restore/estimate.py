@@ -2,7 +2,7 @@
 
     drawn      the Gaussian posterior mean of the whole-image level                                  (whole.py)
     carried    and what it leaves of the known pixels, continued: drawn + likeliest(seen - drawn)     (fill.py)
-    said       the encoder looks at all of this and adds what it misses
+    said       the encoder looks at all of this and adds what it misses, where few pixels are known
 
 Of a small photo averages over areas are known: the Gaussian posterior mean, and what it misses of them. The encoder
 looks at blocks of FINE x FINE pixels as channels of one: it then costs a quarter, and sees four times as far.
@@ -21,6 +21,7 @@ from nidcli.encoder import Encoder
 from nidcli.restore.fill import likeliest
 from nidcli.restore.whole import FINE, WholeImage, area
 
+FEW = 0.15  # of the pixels: where more is known the Gaussian's answer is as good as the encoder's, or better
 FIRST = 24  # steps towards the likeliest detail, for the encoder: it does the rest
 BACK = 2  # projections (Irani & Peleg 1991) of what a first estimate misses of a small photo
 
@@ -83,8 +84,9 @@ def view_small(whole: WholeImage, small_BHWC: Tensor, blur: float = 0.0) -> View
 
 @torch.no_grad()
 def said(encoder: Encoder | None, seen: View) -> Tensor:
-    """(B, H, W, C): the encoder's answer, or the first estimate where there is no encoder."""
-    if encoder is None:
+    """(B, H, W, C): the encoder's answer where few pixels are known, else the first estimate."""
+    few_B = seen.share_BHW.mean((1, 2)) < FEW
+    if encoder is None or not bool(few_B.any()):
         return seen.carried_BHWC
     answer = unfold(encoder(seen.folded().contiguous(memory_format=torch.channels_last)))
-    return torch.where(seen.share_BHW[..., None] < 1, answer, seen.carried_BHWC)
+    return torch.where(few_B[:, None, None, None] & (seen.share_BHW[..., None] < 1), answer, seen.carried_BHWC)

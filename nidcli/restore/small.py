@@ -21,14 +21,13 @@ from torch import Tensor, nn
 
 from nidcli.model import Model
 from nidcli.operators import Area, Blur
-from nidcli.restore.estimate import said, view_small
+from nidcli.restore.estimate import FEW, said, view_small
 from nidcli.restore.fill import descend, field, field_strength
 from nidcli.restore.frame import Frame, back, within
 from nidcli.restore.whole import WholeImage, whole_of
 from nidcli.solvers.conjugate import conjugate_gradients
 
 STEPS = 60
-FEW = 0.1  # of the frame's pixels: of small photos with fewer the encoder's answer is better than the Gaussian's alone
 SHARPENING, TOLERANCE = 200, 1e-3
 NOISE = 0.004  # of a blurred small photo: a grey level of 8 bits
 
