@@ -14,13 +14,14 @@ from nidcli.artifacts import load_model
 from nidcli.ct.baselines import classical
 from nidcli.ct.centre import axis_of
 from nidcli.ct.geometry import Geometry
-from nidcli.ct.noise import noise_of
+from nidcli.ct.noise import noise_of, proven
 from nidcli.ct.observer import moved
 from nidcli.ct.prior import UNSEEN, Expectation
 from nidcli.ct.reconstruct import Reconstructor, Settings
 from nidcli.ct.scanner import Scanner
 from nidcli.ct.teaching import Preset, adjusted, learner, open_data, save
 from nidcli.ct.uncertainty import coarse_variance
+from nidcli.ct.views import Viewer
 from nidcli.errors import UsageError
 from nidcli.grid import image_coords
 from nidcli.model import Model
@@ -95,6 +96,17 @@ def test_noise_is_found_to_a_fifth(noise: float):
     drawn = torch.randn(16, 128, generator=torch.Generator().manual_seed(0))
     assert noise_of(smooth + noise * drawn) == pytest.approx(noise, rel=0.2)
     assert noise_of(smooth) == 0
+
+
+def test_rays_that_pixels_cannot_hold_count_as_noise_and_those_that_they_hold_do_not():
+    views, angles = 32, tuple(180 * view / 32 for view in range(32))
+    fine, coarse = (Scanner.of(Geometry(size=size, angles_V=angles, bins=size)) for size in (256, 64))
+    picture = phantom(0, 256)
+    rays = fine.forward(torch.from_numpy(picture).reshape(-1, 1)).view(views, 64, 4).mean(2).reshape(-1, 1) / 4
+    held = coarse.forward(torch.from_numpy(phantom(0, 64)).reshape(-1, 1))
+    none = torch.zeros(1)
+    assert proven(Viewer(tiny_model(), coarse, rays, none), 0.0) > 0
+    assert proven(Viewer(tiny_model(), coarse, held, none), 0.0) == 0
 
 
 def test_small_noise_must_foretell_held_out_views_and_curvature_does_not():

@@ -24,6 +24,7 @@ SHARE, NORMAL = 0.25, 0.3186  # a quantile of |x|, and what it is for a standard
 SILENT = 1e-4  # of the largest ray: as good as none
 NOTHING = 1e-7  # of the largest ray: rounding
 BLANK, TOGETHER = 0.02, 0.6  # of the rays are zero; of these, the next one is as well
+UNHELD, NO_ACCIDENT = (1e-3, 3e-3), 0.875  # of the largest ray, what pixels may not hold; of what is missed without
 CURVED = 6e-3  # of the largest ray: below it may be the curvature of the projections
 
 
@@ -57,18 +58,28 @@ def residual_of(measured_MS: Tensor, sinogram_MS: Tensor) -> list[float]:
 
 
 def proven(viewer: Viewer, noise: float) -> float:
-    """`noise`, or 0 where it is small and held-out views are foretold better without. Of one slice."""
-    geometry = viewer.scanner.geometry
+    """What held-out views say of `noise`, standard deviations of a ray of one slice.
+
+    Small noise must foretell them better than none; and where none was found, some must if pixels cannot hold the rays
+    (of finer pictures, of wide bins): then that much better than none that it is no accident.
+    """
+    geometry, largest = viewer.scanner.geometry, float(viewer.sinogram_MS.abs().max())
     held_V = geometry.held_out().to(viewer.sinogram_MS.device)
-    if not bool(held_V.any()) or not 0 < noise < CURVED * float(viewer.sinogram_MS.abs().max()):
+    if not bool(held_V.any()) or noise >= CURVED * largest:
         return noise
-    kept_M1 = (~held_V).repeat_interleave(geometry.bins).to(viewer.sinogram_MS)[:, None]
-    misses = []
-    for trial in (noise, 0.0):
-        lambda_S = replace(viewer, noise_S=viewer.noise_S.new_tensor([trial])).penalty_S
-        penalties = Penalties(lambda_S, non_negative=viewer.non_negative, rays_M1=kept_M1)
-        start_NS = viewer.sinogram_MS.new_zeros(geometry.size**2, 1)
-        found_NS = FIRST.solve(viewer.scanner, viewer.sinogram_MS, penalties, start_NS)
-        missed_MS = (viewer.scanner.forward(found_NS) - viewer.sinogram_MS) * (1 - kept_M1)
-        misses.append(float(missed_MS.square().sum()))
-    return noise if misses[0] <= misses[1] else 0.0
+    missed = {trial: _missed(viewer, held_V, trial) for trial in (0.0, *([noise] if noise else []))}
+    if noise and missed[noise] <= missed[0.0]:
+        return noise
+    missed |= {share * largest: _missed(viewer, held_V, share * largest) for share in UNHELD}
+    best = min(missed, key=missed.__getitem__)
+    return best if missed[best] < NO_ACCIDENT * missed[0.0] else 0.0
+
+
+def _missed(viewer: Viewer, held_V: Tensor, noise: float) -> float:
+    """How far total variation, made for such noise from the other views, is off those held out."""
+    kept_M1 = (~held_V).repeat_interleave(viewer.scanner.geometry.bins).to(viewer.sinogram_MS)[:, None]
+    lambda_S = replace(viewer, noise_S=viewer.noise_S.new_tensor([noise])).penalty_S
+    penalties = Penalties(lambda_S, non_negative=viewer.non_negative, rays_M1=kept_M1)
+    start_NS = viewer.sinogram_MS.new_zeros(viewer.scanner.geometry.size**2, 1)
+    found_NS = FIRST.solve(viewer.scanner, viewer.sinogram_MS, penalties, start_NS)
+    return float(((viewer.scanner.forward(found_NS) - viewer.sinogram_MS) * (1 - kept_M1)).norm())
