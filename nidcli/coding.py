@@ -6,7 +6,6 @@ has detail, so that the image as a whole has k coefficients a cell.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
@@ -24,6 +23,7 @@ from nidcli.model import Level, Model
 from nidcli.problem import Design, Problem
 from nidcli.solvers import Adam, ConjugateGradient, Fista, Map, Omp, lambda_max
 from nidcli.solvers.common import finish
+from nidcli.threads import in_threads
 
 SolverName = Literal["gate", "omp", "fista", "map", "adam"]
 RefinerName = Literal["cg", "adam"]
@@ -180,12 +180,9 @@ def encode_photos(
     if own_sampling and init is None and device == "cpu" and 1 < threads <= len(photos) // A_THREAD:
 
         def some(first: int) -> tuple[list[ImageCode], list[Quality]]:
-            torch.set_num_threads(1)  # of this thread, and of those that start after it
             return encode_photos(model, photos[first::threads], code, cells=cells, own_sampling=True)
 
-        with ThreadPoolExecutor(threads, thread_name_prefix="nid-coding") as pool:
-            parts = list(pool.map(some, range(threads)))
-        torch.set_num_threads(threads)
+        parts = in_threads(some, range(threads), torch.device(device))
         places = [place for first in range(threads) for place in range(first, len(photos), threads)]
         order = sorted(range(len(photos)), key=places.__getitem__)
         found = [pair for part in parts for pair in zip(*part, strict=True)]

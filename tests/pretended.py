@@ -129,7 +129,7 @@ def _refuse(name: str, args: tuple[Any, ...], tensors: list[Tensor]) -> None:
     """RuntimeError, TypeError or NotImplementedError, as CUDA would."""
     if name in HOST_ONLY:
         raise TypeError(f"{name}: can't convert cuda:0 device type tensor")
-    if name in PRODUCTS and not all(t.is_floating_point() or t.is_complex() for t in tensors if isinstance(t, Tensor)):
+    if name in PRODUCTS and not all(t.is_floating_point() for t in tensors):
         raise NotImplementedError(f'"{name}_cuda" not implemented for whole numbers')
     if name in CROSSES:
         return

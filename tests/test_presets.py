@@ -180,3 +180,11 @@ def test_the_presets_of_the_checkout_are_the_ones_found(repository: Path):
 def test_a_kind_that_is_not_learned_from_collections_is_refused_in_a_sentence(kind: str, told: str):
     with pytest.raises(UsageError, match=told):
         prepare(kind, None, None, Changes())
+
+
+@pytest.mark.parametrize("name", ["phantom", "chest"])
+def test_the_encoder_of_slices_halves_down_to_a_cell(name: str):
+    _, spec = prepare(None, name, None, Changes())
+    encoder, finest = spec.model.encoder, spec.model.levels[-1]
+    assert encoder.fold * 2**encoder.depth == finest.pixels
+    assert finest.orthonormal + finest.dictionary.channels == finest.pixels**2  # a cell's basis is complete

@@ -22,6 +22,7 @@ from torch import Tensor
 from nidcli.ct.scanner import Scanner
 
 STEP = 0.01  # of the primal variable times lambda: as slopes are to attenuation, so are dual to primal variables
+BOUND = 0.99  # of the largest steps with which the method converges
 KNEE = 0.02  # slope of an estimate at which total variation counts half
 CHECK = 10  # steps between two looks at how far the picture still moves
 
@@ -47,24 +48,20 @@ class Penalties:
 class TotalVariation:
     """steps : at the most; it stops when a picture moves by less than `tolerance` of its norm a step.
 
-    step : of the primal variable, None for one that suits lambda; balance : how much of the bound of the steps goes to
-    the rays, the rest to gradients; sharpen : steps after which the weights follow the picture's own edges, again and
-    again, 0 for never (the dual variables go on: as good as many solves, at the price of one).
+    sharpen : steps after which the weights follow the picture's own edges, again and again, 0 for never (the dual
+    variables go on: as good as many solves, at the price of one).
     """
 
     steps: int = 200
     tolerance: float = 0.0
-    step: float | None = None
-    balance: float = 0.5
     sharpen: int = 0
 
     @torch.no_grad()
     def solve(self, scanner: Scanner, sinogram_MS: Tensor, penalties: Penalties, start_NS: Tensor) -> Tensor:
         """(N, S) pictures of (M, S) sinograms."""
         n, S = scanner.geometry.size, sinogram_MS.shape[1]
-        step = self.step or STEP / max(float((penalties.lambda_S / penalties.share).max()), 1e-9)
-        rays = 0.99 * self.balance / (step * scanner.norm)
-        slopes = 0.99 * (1 - self.balance) / (step * 8)
+        step = STEP / max(float((penalties.lambda_S / penalties.share).max()), 1e-9)
+        rays, slopes = BOUND / 2 / (step * scanner.norm), BOUND / 2 / (step * 8)  # half of the bound each
         gain_F = rays * scanner.metric_F
         keep_F, take_F = 1 / (1 + gain_F), gain_F / (1 + gain_F)
         # Every pass over a picture costs as much as the rays of some views: in place, and nothing broadcast along S.

@@ -180,7 +180,8 @@ def _codes(
     variance_K: Tensor,
 ) -> Tensor:
     """(S, K), in runs of cells whose designs have `rows_at` rows."""
-    device, (ends_S, first, runs) = data.points_N3.device, ((4 * count_S).cumsum(0), 0, list[tuple[int, int]]())
+    device, ends_S = data.points_N3.device, (4 * count_S).cumsum(0)
+    runs, first = list[tuple[int, int]](), 0
     while first < len(count_S):
         done = int(ends_S[first - 1]) if first else 0
         last = max(first + 1, int(torch.searchsorted(ends_S, done + rows_at(device), right=True)))
