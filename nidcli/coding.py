@@ -30,7 +30,7 @@ RefinerName = Literal["cg", "adam"]
 FISTA_SHARE = 0.02  # of lambda_max: small, since the largest coefficients are kept and solved for again afterwards
 FISTA_STEPS = 100
 ADAM_STEPS, ADAM_RATE = 100, 0.01  # what the paper's baseline may take; the rate as a share of the coefficients' size
-A_THREAD = 8  # photos, at the least, where every thread takes some
+A_PIECE = 16  # photos that a thread takes at once: small ones stay in its cache
 WHOLE_PIXELS = 1 << 22  # a photo up to this many is rendered in one piece to be measured
 
 
@@ -146,7 +146,7 @@ def measured(model: Model, codes: list[ImageCode], images_BHWC: Tensor) -> list[
     """Quality of B codes against their photos; of large photos in bands."""
     _, height, width, _ = images_BHWC.shape
     if height * width <= WHOLE_PIXELS:
-        drawn = render_all(model, codes, width, height)
+        drawn = render_all(model, codes, width, height, measured=True)
         psnr, ssim = quality(drawn, images_BHWC)
         return [Quality(float(p), float(s)) for p, s in zip(psnr, ssim, strict=True)]
     return [_measured_in_bands(model, code, image) for code, image in zip(codes, images_BHWC, strict=True)]
@@ -176,17 +176,13 @@ def encode_photos(
     of many photos every thread takes some.
     """
     device = str(next(model.parameters()).device)
-    threads = torch.get_num_threads()
-    if own_sampling and init is None and device == "cpu" and 1 < threads <= len(photos) // A_THREAD:
+    if own_sampling and init is None and device == "cpu" and len(photos) > A_PIECE:
 
         def some(first: int) -> tuple[list[ImageCode], list[Quality]]:
-            return encode_photos(model, photos[first::threads], code, cells=cells, own_sampling=True)
+            return encode_photos(model, photos[first : first + A_PIECE], code, cells=cells, own_sampling=True)
 
-        parts = in_threads(some, range(threads), torch.device(device))
-        places = [place for first in range(threads) for place in range(first, len(photos), threads)]
-        order = sorted(range(len(photos)), key=places.__getitem__)
-        found = [pair for part in parts for pair in zip(*part, strict=True)]
-        return [found[place][0] for place in order], [found[place][1] for place in order]
+        parts = in_threads(some, range(0, len(photos), A_PIECE), torch.device(device))
+        return [each for part in parts for each in part[0]], [each for part in parts for each in part[1]]
     channels = model.level(0).spec.dictionary.channels
     tensors = [as_tensor(photo, channels, device) for photo in photos]
     images_BHWC = tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)

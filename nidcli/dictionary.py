@@ -207,17 +207,14 @@ class Dictionary(nn.Module):
         some code uses are evaluated, with the code folded into their last layer.
         """
         features_NF = self.trunk(coords_ND)
+        constant_SC = code.constant_SC if isinstance(code, SparseCode) else features_NF.new_zeros(1, self.spec.channels)
         if self.spec.heads == "linear":
             head_SCF = self._contracted(code)
-            field = (features_NF @ head_SCF.reshape(-1, features_NF.shape[1]).T).view(
-                len(features_NF), len(head_SCF), self.spec.channels
-            )
-            field = field.transpose(1, 2)
-        else:
-            field = self._own_field(features_NF, code)
-        if isinstance(code, SparseCode):
-            field = field + code.constant_SC.T
-        return field
+            head_FX = head_SCF.reshape(-1, features_NF.shape[1]).T
+            constant_X = constant_SC.expand(len(head_SCF), -1).reshape(-1).to(features_NF)
+            field_NX = torch.addmm(constant_X, features_NF, head_FX)
+            return field_NX.view(len(features_NF), *head_SCF.shape[:2]).transpose(1, 2)
+        return self._own_field(features_NF, code) + constant_SC.T
 
     def _contracted(self, code: SparseCode | Tensor) -> Tensor:
         """(S, C, F): sum_k a_k W_k."""

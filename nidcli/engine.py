@@ -47,7 +47,7 @@ def materialise(bank: Dictionary, operator: Operator, budget: int = DENSE_BYTES,
 def cached(bank: Dictionary, key: bytes, make: Callable[[], Operator | Design]) -> Design:
     """A design, or an operator materialised, remembered by the bank, its weights as they are, and a key of its own."""
     designs = _cache.setdefault(bank, OrderedDict())
-    now = (key, *((p.device, p._version) for p in bank.parameters()))
+    now = _state(bank, key)
     if now not in designs:
         made = make()
         designs[now] = materialise(bank, made) if isinstance(made, Operator) else made
@@ -55,6 +55,16 @@ def cached(bank: Dictionary, key: bytes, make: Callable[[], Operator | Design]) 
             designs.popitem(last=False)
     designs.move_to_end(now)
     return designs[now]
+
+
+def _state(bank: Dictionary, key: bytes) -> Hashable:
+    return (key, *((p.device, p._version) for p in bank.parameters()))
+
+
+def remembered(bank: Dictionary, key: bytes) -> Design | None:
+    """What `cached` would give without making it, or None."""
+    designs = _cache.get(bank)
+    return designs.get(_state(bank, key)) if designs else None
 
 
 def measured(atoms: DenseDesign, operator: Operator) -> MeasuredDesign:

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from nidcli.codes import ImageCode, LevelCode, SparseCode
-from nidcli.engine import cached
+from nidcli.engine import cached, remembered
 from nidcli.errors import UsageError
 from nidcli.model import Level, Model
 from nidcli.operators import Sample
 from nidcli.partition import Tile, tiles
-from nidcli.problem import Design
+from nidcli.problem import DenseDesign, Design
 
 BAND_CELLS = 4096  # cells that are coded or rendered at once
 BAND_PIXELS = 1 << 21  # pixels that are rendered at once
@@ -162,15 +162,24 @@ def render(model: Model, code: ImageCode, width: int, height: int, rows: tuple[i
 
 @torch.no_grad()
 def render_all(
-    model: Model, codes: list[ImageCode], width: int, height: int, rows: tuple[int, int] | None = None
+    model: Model,
+    codes: list[ImageCode],
+    width: int,
+    height: int,
+    rows: tuple[int, int] | None = None,
+    *,
+    measured: bool = False,
 ) -> Tensor:
-    """`render` of B codes of photos of one size and pitch: (B, H, W, C)."""
+    """`render` of B codes of photos of one size and pitch: (B, H, W, C).
+
+    measured : from the atoms that encoding measured, where they are still known: sooner, other last digits.
+    """
     low, high = rows or (0, height)
     first = model.level(0)
     shape = (len(codes), high - low, width, first.spec.dictionary.channels)
     canvas_BHWC = torch.zeros(shape, device=first.prior_mean_BK.device)
     for number in range(len(codes[0].levels)):
-        _paint(model.level(number), codes, number, (width, height), (low, high), canvas_BHWC)
+        _paint(model.level(number), codes, number, (width, height), (low, high), canvas_BHWC, measured)
     return canvas_BHWC
 
 
@@ -182,7 +191,13 @@ def render_bands(model: Model, code: ImageCode, width: int, height: int) -> Iter
 
 
 def _paint(
-    level: Level, codes: list[ImageCode], number: int, size: tuple[int, int], rows: tuple[int, int], canvas_BHWC: Tensor
+    level: Level,
+    codes: list[ImageCode],
+    number: int,
+    size: tuple[int, int],
+    rows: tuple[int, int],
+    canvas_BHWC: Tensor,
+    measured: bool,
 ) -> None:
     """Add one level to canvases that hold some rows of images of `size`."""
     first, B = codes[0], len(codes)
@@ -191,18 +206,21 @@ def _paint(
     S = len(sparse) // B
     for whole in tiles(partition, size, extent, rows):
         for tile in whole.bands(max(1, BAND_CELLS // B)):
-            coords_ND = tile.coords_ND.to(canvas_BHWC.device)
             place_BS = torch.arange(B)[:, None] * S + tile.cell_S
             if level.spec.shared:
-                samples = _field(level, 0, coords_ND, sparse[place_BS.flatten()])
+                samples = _field(level, 0, tile, sparse[place_BS.flatten()], measured)
             else:
-                groups = [_field(level, int(cell_S[0]) % S, coords_ND, sparse[cell_S]) for cell_S in place_BS.T]
+                groups = [_field(level, int(c[0]) % S, tile, sparse[c], measured) for c in place_BS.T]
                 samples = torch.stack(groups, 1).flatten(0, 1)
             for canvas_HWC, samples_SNC in zip(canvas_BHWC, samples.unflatten(0, (B, -1)), strict=True):
                 tile.paste(canvas_HWC, samples_SNC)
 
 
-def _field(level: Level, cell: int, coords_ND: Tensor, code: SparseCode) -> Tensor:
-    """(S, N, C): the field of S cells at the same local coordinates."""
+def _field(level: Level, cell: int, tile: Tile, code: SparseCode, measured: bool) -> Tensor:
+    """(S, N, C): the field of S cells at the pixels of a tile."""
+    known = remembered(level.bank(cell), tile.key) if measured and tile.alone else None
+    if isinstance(known, DenseDesign):
+        return known.drawn(code).unflatten(1, (-1, code.constant_SC.shape[1]))
+    coords_ND = tile.coords_ND.to(code.value_SJ.device)
     parts = [level.bank(cell).field(part, code) for part in coords_ND.split(CHUNK_POINTS)]
-    return torch.cat(parts).permute(2, 0, 1)
+    return (torch.cat(parts) if len(parts) > 1 else parts[0]).permute(2, 0, 1)

@@ -63,7 +63,7 @@ def test_many_photos_are_shared_among_threads_and_come_back_in_their_order(monke
     try:
         shared, found = encode_photos(model, photos, code, own_sampling=True)
         assert torch.get_num_threads() == 2
-        monkeypatch.setattr("nidcli.coding.A_THREAD", 100)
+        monkeypatch.setattr("nidcli.coding.A_PIECE", 100)
         alone, expected = encode_photos(model, photos, code, own_sampling=True)
     finally:
         torch.set_num_threads(before)

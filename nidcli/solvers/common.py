@@ -17,6 +17,7 @@ from nidcli.problem import Problem, UnitDesign
 from nidcli.prox import huber_slope
 
 EFFICIENT = 1.345  # Huber's width in standard deviations: 95 % efficient on Gaussian noise (Huber 1964)
+CACHED = 256  # signals whose targets in double precision stay in the cache
 SHARP = 0.01  # and as a share of the mean distance of the target from its mean, where the noise is unknown
 
 
@@ -48,9 +49,8 @@ def finish(problem: Problem, index_SJ: Tensor, value_SJ: Tensor) -> SparseCode:
     """The code of original columns, with the constants that suit it best under the problem's loss."""
     unit = problem.unit
     leak_SJC = unit.leak_CK.T[index_SJ]
-    constant_SC = (unit.inverse_CM @ problem.target_MS.double()).T - torch.einsum(
-        "sjc,sj->sc", leak_SJC, value_SJ.double()
-    )
+    mean_CS = torch.cat([unit.inverse_CM @ part.double() for part in problem.target_MS.split(CACHED, 1)], 1)
+    constant_SC = mean_CS.T - torch.einsum("sjc,sj->sc", leak_SJC, value_SJ.double())
     code = SparseCode(index_SJ, value_SJ.float(), constant_SC.float())
     if problem.loss == "l2" or not unit.basis_MR.shape[1]:
         return code
