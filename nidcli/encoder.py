@@ -16,6 +16,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from nidcli.partial import PartialConv
+
 USUAL, LIMIT = 0.98, 2.0  # memory of the usual length of a gradient, and how many times as long one may be
 
 
@@ -33,6 +35,11 @@ class EncoderSpec:
     augment: bool = False  # learned from pictures that are also turned, shifted and scaled a little, where few exist
     noisy: float = 1 / 3  # share of the batches of slices whose rays are noisy
     relative: bool = False  # learned by the share of the first estimate's error that is left, however small it was
+    partial: int = 0  # so many last inputs say what of a pixel is known, and the way down leaves out what is not
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.partial < self.inputs - self.channels or (self.partial and not self.depth):
+            raise ValueError(f"{self.partial} of {self.inputs} inputs cannot say what is known")
 
 
 class _Block(nn.Module):
@@ -41,14 +48,23 @@ class _Block(nn.Module):
         self.body = nn.Sequential(
             nn.GroupNorm(min(8, width), width),
             nn.SiLU(),
-            nn.Conv2d(width, width, 3, padding=1),
+            PartialConv(width, width, 3, padding=1),
             nn.SiLU(),
-            nn.Conv2d(width, width, 3, padding=1),
+            PartialConv(width, width, 3, padding=1),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = x + self.body(x)
-        return y
+    def forward(self, x: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        inner = x
+        for layer in self.body:
+            inner, known = _apply(layer, inner, known)
+        return x + inner, known
+
+
+def _apply(layer: nn.Module, x: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """A layer of the way down: a convolution that knows what is missing leaves that out."""
+    if known is None or not isinstance(layer, PartialConv):
+        return layer(x), known
+    return layer.masked(x, known.to(x.dtype))
 
 
 class Encoder(nn.Module):
@@ -58,10 +74,12 @@ class Encoder(nn.Module):
         super().__init__()
         self.spec = spec
         widths = [spec.width * min(4, 2**d) for d in range(spec.depth + 1)]
-        blocks = lambda width: nn.Sequential(*(_Block(width) for _ in range(spec.blocks)))  # noqa: E731
-        self.stem = nn.Conv2d(spec.inputs * spec.fold**2, widths[0], 3, padding=1)
+        blocks = lambda width: nn.ModuleList(_Block(width) for _ in range(spec.blocks))  # noqa: E731
+        self.stem = PartialConv(spec.inputs * spec.fold**2, widths[0], 3, padding=1)
+        # What partial convolutions leave out, the first estimate in holes, comes in again on the way up.
+        self.beside = nn.Conv2d(spec.inputs * spec.fold**2, widths[0], 3, padding=1) if spec.partial else None
         self.down = nn.ModuleList(blocks(width) for width in widths)
-        self.halve = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
+        self.halve = nn.ModuleList(PartialConv(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.merge = nn.ModuleList(nn.Conv2d(a + b, a, 1) for a, b in pairwise(widths))
         self.up = nn.ModuleList(blocks(width) for width in widths[:-1])
         self.head = nn.Conv2d(widths[0], spec.channels * spec.fold**2, 3, padding=1)
@@ -73,18 +91,37 @@ class Encoder(nn.Module):
         height, width = seen_BIHW.shape[2:]
         unit = 2**self.spec.depth * self.spec.fold
         x = nn.functional.pad(seen_BIHW, (0, -width % unit, 0, -height % unit), mode="replicate")
-        x, skips = self.stem(nn.functional.pixel_unshuffle(x, self.spec.fold)), []
-        for number, block in enumerate(self.down):
-            x = block(x)
+        known = self._known(x)
+        seen, skips = nn.functional.pixel_unshuffle(x, self.spec.fold), []
+        x, known = _apply(self.stem, seen, known)
+        for number, blocks in enumerate(self.down):
+            for block in _listed(blocks):
+                x, known = block(x, known)
             if number < self.spec.depth:
                 skips.append(x)
-                x = self.halve[number](x)
+                x, known = _apply(self.halve[number], x, known)
+        if self.beside is not None:
+            skips[0] = skips[0] + self.beside(seen)
         for number in reversed(range(self.spec.depth)):
             x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
-            x = self.up[number](self.merge[number](torch.cat([skips[number], x], 1)))
+            x = self.merge[number](torch.cat([skips[number], x], 1))
+            for block in _listed(self.up[number]):
+                x, _ = block(x)
         whole = nn.functional.pixel_shuffle(self.head(x), self.spec.fold)
         correction_BCHW = whole[:, :, :height, :width].to(seen_BIHW.dtype)
         return seen_BIHW[:, : self.spec.channels] + correction_BCHW
+
+    def _known(self, seen_BIHW: Tensor) -> Tensor | None:
+        """(B, 1, H / fold, W / fold): 1 where anything is known, or None where that is not asked."""
+        if not self.spec.partial:
+            return None
+        known = (seen_BIHW[:, -self.spec.partial :].amax(1, keepdim=True) > 0).to(seen_BIHW.dtype)
+        return nn.functional.max_pool2d(known, self.spec.fold)
+
+
+def _listed(blocks: nn.Module) -> nn.ModuleList:
+    assert isinstance(blocks, nn.ModuleList)
+    return blocks
 
 
 SMALL_ERROR = 1e-5  # mean square of a first estimate's error: less of it is not worth a share

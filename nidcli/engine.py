@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from nidcli.codes import SparseCode
 from nidcli.dictionary import Dictionary
 from nidcli.operators import Operator
 from nidcli.problem import DenseDesign, Design
@@ -75,6 +76,15 @@ def measured(atoms: DenseDesign, operator: Operator) -> MeasuredDesign:
             operator.forward(part.view(N, C, -1)).flatten(0, 1) for part in (atoms.matrix_MK, atoms.free_MC)
         )
         return MeasuredDesign(rows, constants, operator.coords_ND)
+
+
+def drawn(design: DenseDesign, code: SparseCode) -> Tensor:
+    """(S, M): Phi a + free c of S codes."""
+    unit, index_SJ = design.unit, code.index_SJ
+    weight_SJ = code.value_SJ * unit.norm_K[index_SJ]
+    leak_SC = torch.einsum("sjc,sj->sc", unit.leak_CK.T[index_SJ].float(), code.value_SJ)
+    unit_SM = nn.functional.embedding_bag(index_SJ, unit.unit_KM, mode="sum", per_sample_weights=weight_SJ)
+    return unit_SM.addmm_(code.constant_SC + leak_SC, design.free_MC.T)
 
 
 def _chunks(bank: Dictionary, operator: Operator) -> list[Operator]:

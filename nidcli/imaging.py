@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from nidcli.codes import ImageCode, LevelCode, SparseCode
-from nidcli.engine import cached, remembered
+from nidcli.engine import cached, drawn, remembered
 from nidcli.errors import UsageError
 from nidcli.model import Level, Model
 from nidcli.operators import Sample
@@ -220,7 +220,7 @@ def _field(level: Level, cell: int, tile: Tile, code: SparseCode, measured: bool
     """(S, N, C): the field of S cells at the pixels of a tile."""
     known = remembered(level.bank(cell), tile.key) if measured and tile.alone else None
     if isinstance(known, DenseDesign):
-        return known.drawn(code).unflatten(1, (-1, code.constant_SC.shape[1]))
+        return drawn(known, code).unflatten(1, (-1, code.constant_SC.shape[1]))
     coords_ND = tile.coords_ND.to(code.value_SJ.device)
     parts = [level.bank(cell).field(part, code) for part in coords_ND.split(CHUNK_POINTS)]
     return (torch.cat(parts) if len(parts) > 1 else parts[0]).permute(2, 0, 1)

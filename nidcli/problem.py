@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Literal, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nidcli.codes import SparseCode
 from nidcli.errors import UsageError
@@ -60,14 +60,6 @@ class DenseDesign:
 
     def columns(self, index_SJ: Tensor) -> Tensor:
         return self.matrix_MK.T[index_SJ]
-
-    def drawn(self, code: SparseCode) -> Tensor:
-        """(S, M): Phi a + free c of S codes."""
-        unit, index_SJ = self.unit, code.index_SJ
-        weight_SJ = code.value_SJ * unit.norm_K[index_SJ]
-        leak_SC = torch.einsum("sjc,sj->sc", unit.leak_CK.T[index_SJ].float(), code.value_SJ)
-        unit_SM = nn.functional.embedding_bag(index_SJ, unit.unit_KM, mode="sum", per_sample_weights=weight_SJ)
-        return unit_SM.addmm_(code.constant_SC + leak_SC, self.free_MC.T)
 
     @cached_property
     def unit(self) -> DenseUnit:

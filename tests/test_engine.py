@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from nidcli import engine
+from nidcli.codes import SparseCode
 from nidcli.dictionary import Dictionary, DictionarySpec
-from nidcli.engine import MatrixFreeDesign, cached, design_bytes, materialise
+from nidcli.engine import MatrixFreeDesign, cached, design_bytes, drawn, materialise
 from nidcli.operators import Sample
 from nidcli.problem import DenseDesign
 
@@ -134,3 +135,13 @@ def test_designs_go_with_their_bank():
     del bank
     gc.collect()
     assert len(engine._cache) < before
+
+
+@pytest.mark.parametrize("channels", [0, 3])
+def test_a_drawn_code_is_the_product_with_every_column_and_the_constants(channels):
+    torch.manual_seed(1)
+    free_MC = torch.eye(3).repeat(4, 1)[:, :channels]
+    dense = DenseDesign(torch.randn(12, 20) + 3, free_MC)
+    code = SparseCode(torch.randint(0, 20, (5, 4)), torch.randn(5, 4), torch.randn(5, channels))
+    expected_MS = dense.forward(code.dense(20)) + free_MC @ code.constant_SC.T
+    assert torch.allclose(drawn(dense, code), expected_MS.T, atol=1e-4)

@@ -11,9 +11,9 @@ from nidcli.codes import ImageCode, SparseCode
 from nidcli.dictionary import DictionarySpec
 from nidcli.errors import UsageError
 from nidcli.grid import grid_coords, pixel_centres
-from nidcli.imaging import as_float, encode, pitch_for, render, render_all, render_bands
+from nidcli.imaging import as_float, encode, pitch_for, render, render_bands
 from nidcli.model import Level, LevelSpec, Model, ModelSpec
-from nidcli.problem import DenseDesign, Design
+from nidcli.problem import Design
 
 
 def level_of(cells: int = 0, pixels: int = 4, overlap: float | None = None, shared: bool = True, channels: int = 1):
@@ -94,19 +94,6 @@ def test_levels_of_a_fixed_number_of_cells_add_up(shared):
     model = model_of(level_of(cells=2, overlap=0.5, shared=shared, channels=3), level_of(channels=3))
     (code,) = random_codes(model, 10, 14)
     assert torch.allclose(render(model, code, 20, 29), field_by_definition(model, code, 20, 29), atol=5e-4)
-
-
-def test_measured_atoms_draw_what_the_networks_draw(monkeypatch):
-    model = model_of(level_of(overlap=0.0, channels=3))
-    codes = random_codes(model, 16, 12, images=2)
-    asked = []
-    monkeypatch.setattr(
-        DenseDesign, "drawn", lambda self, code, draw=DenseDesign.drawn: asked.append(1) or draw(self, code)
-    )
-    expected = render_all(model, codes, 16, 12)
-    assert not asked
-    assert torch.allclose(render_all(model, codes, 16, 12, measured=True), expected, atol=2e-4)
-    assert asked
 
 
 @pytest.mark.parametrize("pixels, cells", [(1, 1), (100, 1), (1 << 21, 3)])

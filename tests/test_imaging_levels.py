@@ -1,16 +1,17 @@
-"""Photos coded in levels, and with a bank for each cell."""
+"""Photos coded in levels, with a bank for each cell, and drawn from atoms that encoding measured."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from test_imaging import exact, level_of, means, model_of, photos
+from test_imaging import exact, level_of, means, model_of, photos, random_codes
 from torch import Tensor
 
 from nidcli.codes import SparseCode
-from nidcli.imaging import encode, render, resized
+from nidcli.engine import drawn
+from nidcli.imaging import encode, render, render_all, resized
 from nidcli.model import Level
-from nidcli.problem import Design
+from nidcli.problem import DenseDesign, Design
 
 
 @pytest.mark.parametrize("width, height", [(16, 16), (13, 18)])
@@ -86,3 +87,19 @@ def test_resizing_keeps_a_constant_and_turns_no_axis():
     assert torch.allclose(small[0, :, :, 0], small[0, :1, :, 0].expand(4, 6), atol=1e-5)
     assert (small[0, :, 0, 0] < 0.1).all() and (small[0, :, -1, 0] > 0.9).all()
     assert torch.allclose(resized(torch.full((1, 7, 9, 3), 0.25), 16, 16), torch.tensor(0.25), atol=1e-6)
+
+
+def test_measured_atoms_draw_what_the_networks_draw(monkeypatch: pytest.MonkeyPatch):
+    model = model_of(level_of(overlap=0.0, channels=3))
+    codes = random_codes(model, 16, 12, images=2)
+    asked: list[SparseCode] = []
+
+    def spy(design: DenseDesign, code: SparseCode) -> Tensor:
+        asked.append(code)
+        return drawn(design, code)
+
+    monkeypatch.setattr("nidcli.imaging.drawn", spy)
+    expected = render_all(model, codes, 16, 12)
+    assert not asked
+    assert torch.allclose(render_all(model, codes, 16, 12, measured=True), expected, atol=2e-4)
+    assert asked

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from nidcli.errors import UsageError
 from nidcli.grid import image_coords
-from nidcli.moe.encoders import CnnEncoder, PartialConv, Pool, SetEncoder
+from nidcli.moe.encoders import CnnEncoder, Pool, SetEncoder
 from nidcli.moe.gates import MoeGate, MoeGateSpec
 from nidcli.moe.schedule import hidden_part
+from nidcli.partial import PartialConv
 
 SIDE, C = 8, 2
 POOLS: list[tuple[int, Pool]] = [(0, "position"), (2, "flatten"), (3, "mean")]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from nidcli.codes import SparseCode
 from nidcli.errors import UsageError
 from nidcli.problem import DenseDesign, Problem
 
@@ -85,16 +84,6 @@ def test_unit_adjoint_is_the_transpose_of_unit_forward(free):
     unit = Problem(MatrixFree(dense) if free else dense, torch.zeros(40, 1)).unit
     code, y = torch.randn(60, 1), torch.randn(40, 1)
     assert float((unit.forward(code) * y).sum()) == pytest.approx(float((code * unit.adjoint(y)).sum()), rel=1e-4)
-
-
-@pytest.mark.parametrize("channels", [0, 3])
-def test_a_drawn_code_is_the_product_with_every_column_and_the_constants(channels):
-    torch.manual_seed(1)
-    free_MC = torch.eye(3).repeat(4, 1)[:, :channels]
-    dense = DenseDesign(torch.randn(12, 20) + 3, free_MC)
-    code = SparseCode(torch.randint(0, 20, (5, 4)), torch.randn(5, 4), torch.randn(5, channels))
-    expected_MS = dense.forward(code.dense(20)) + free_MC @ code.constant_SC.T
-    assert torch.allclose(dense.drawn(code), expected_MS.T, atol=1e-4)
 
 
 def test_gram_matrix_and_its_largest_eigenvalue_belong_to_the_unit_columns():

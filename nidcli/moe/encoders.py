@@ -1,11 +1,7 @@
 """Encoders of gates: from the samples of a cell, some of which may be missing, to a vector (section 3.3 of the paper).
 
 CNN: convolutions and four residual blocks (He et al. 2016) over the cell as a small picture. What is missing is left
-out by partial convolutions (Liu et al. 2018): with M the mask, W the weights and 1 the window inside the picture,
-
-    (W * (M x)) (1 * 1) / (1 * M) + b   where any sample of the window is known, 0 elsewhere;     M' = [1 * M > 0]
-
-which is an ordinary convolution with zero padding where nothing is missing.
+out by partial convolutions (partial.py).
 
 Set: a network on every sample and its place, pooled by a mean (DeepSets, Zaheer et al. 2017) or a maximum (PointNet,
 Qi et al. 2017): the order of samples does not matter, nor how many there are.
@@ -21,24 +17,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from nidcli.partial import PartialConv
+
 Pool = Literal["flatten", "position", "mean", "max"]
 FREQUENCIES = 4  # octaves of the places that a set encoder sees
-
-
-class PartialConv(nn.Conv2d):
-    """A convolution with zero padding that leaves missing samples out."""
-
-    def masked(self, x_SVHW: Tensor, known_S1HW: Tensor) -> tuple[Tensor, Tensor]:
-        """What it answers, and where that rests on at least one known sample."""
-        ones = self.weight.new_ones(1, 1, *self.kernel_size)
-        count = nn.functional.conv2d(known_S1HW, ones, padding=self.padding)
-        window = nn.functional.conv2d(torch.ones_like(known_S1HW[:1]), ones, padding=self.padding)
-        seen = (count > 0).to(x_SVHW.dtype)
-        raw = nn.functional.conv2d(x_SVHW * known_S1HW, self.weight, padding=self.padding)
-        answer = raw * (window / count.clamp_min(1))
-        if self.bias is not None:
-            answer = answer + self.bias.view(1, -1, 1, 1)
-        return answer * seen, seen
 
 
 def convolution(before: int, after: int, kernel: int) -> PartialConv:
