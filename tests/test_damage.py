@@ -78,3 +78,13 @@ def test_strokes_that_fade_are_damage_to_their_end_and_sharp_ones_no_further(sof
     photo = clean + share[..., None] * (torch.tensor([1.0, 0.9, 0.0]) - clean)
     told = fringe(photo, clean, share == 1)
     assert torch.equal(told, (share > 0) & (share < 1))
+
+
+@pytest.mark.parametrize("every, told", [(3, True), (20, False)])
+def test_single_pixels_of_a_rim_count_where_several_are_clear_mixtures(every: int, told: bool):
+    clean, share = torch.full((40, 40, 3), 0.5), torch.zeros(40, 40)
+    share[10:30, 20:24] = 1  # a bar with sharp edges, paint of which has run over some pixels of its rim
+    share[11:30:every, 24] = 0.1
+    photo = clean + share[..., None] * (torch.tensor([1.0, 0.9, 0.0]) - clean)
+    found = fringe(photo, clean, share == 1)
+    assert torch.equal(found, (share > 0) & (share < 1) & told)

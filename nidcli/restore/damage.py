@@ -33,6 +33,7 @@ COLOURS, VOTES = 32, 8.0  # shades of a channel; pixels, for sure, that make a v
 ROUNDS, PASSED = 2, 0.7  # of checking; how much less likely damage is where a round saw none
 MOST = 0.7  # share of suspects beyond which there is nothing to check them by
 FADES, FAINT, ASIDE = 1, 0.06, 0.7  # pixels that paint fades over; its least share; how much else may differ
+CLEAR, PURE, SOME = 0.08, 0.35, 0.1  # the same of single pixels; their share of a rim, at least
 THIN, LOCAL = 0.3, 21  # least border to area of strokes, in windows of so many pixels a side
 SURROUNDED = 7  # of the eight neighbours
 
@@ -122,10 +123,12 @@ def fringe(photo_HWC: Tensor, filled_HWC: Tensor, damaged_HW: Tensor) -> Tensor:
     beside = (differs - share[..., None] * paint).square().sum(2)
     beyond = ~damaged_HW & (length > SLIGHT**2)
     around = near(damaged_HW, 1) & beyond
-    told = torch.stack([share.clamp(-1, 1) * around, around.to(share), damaged_HW.to(share)])
-    shares, border, area = nn.functional.avg_pool2d(told, LOCAL, 1, LOCAL // 2)
+    clear = around & (share > CLEAR) & (beside < (PURE * share).square() * length)
+    told = torch.stack([share.clamp(-1, 1) * around, *(each.to(share) for each in (around, damaged_HW, clear))])
+    shares, border, area, clears = nn.functional.avg_pool2d(told, LOCAL, 1, LOCAL // 2)
     soft = (border > THIN * area) & (shares > FAINT * border)  # strokes, on average not sharp
-    return soft & near(damaged_HW, FADES) & beyond & (share > FAINT) & (beside < (ASIDE * share).square() * length)
+    soft = soft & (share > FAINT) & (beside < (ASIDE * share).square() * length)
+    return near(damaged_HW, FADES) & beyond & (soft | clear & (clears > SOME * border))
 
 
 def spread(photo_HWC: Tensor, damaged_HW: Tensor) -> Tensor:
