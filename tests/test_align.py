@@ -68,6 +68,7 @@ def test_the_face_of_a_whole_portrait_is_where_to_begin():
         (slice(90, 130), slice(230, 270), (0.0, 1.0, 0.0)),
         (slice(100, 124), slice(205, 235), (0.8, 0.1, 0.1)),
         (slice(60, 180), slice(240, 244), (0.0, 0.0, 1.0)),
+        (slice(95, 125), slice(200, 250), (0.16, 0.78, 0.47)),  # both eyes: no detector sees this face
     ],
 )
 def test_a_face_that_is_painted_over_is_found_all_the_same(rows: slice, columns: slice, colour: tuple[float, ...]):

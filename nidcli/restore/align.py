@@ -3,9 +3,10 @@
 A frame is scored by how little of its own contrast the class leaves unexplained: the part of the photo in it, brought
 to the usual mean and contrast, has a distance from the class (what is left over, and how unusual its code is: a
 Gaussian energy), and that is taken as a share of its energy, so that a plain wall does not pass for a face.
-Where a detector of faces sees some (detect.py), it says where to begin. Elsewhere the mean photo of the class, turned a
-little either way, is compared with the photo shrunk to many sizes, at every place at once (normalised correlation,
-Lewis 1995). The likely places are improved step by step by the score above (a pattern search, Hooke & Jeeves 1961).
+Where a detector of faces sees some, or one that is partly covered (detect.py), it says where to begin. Elsewhere the
+mean photo of the class, turned a little either way, is compared with the photo shrunk to many sizes, at every place at
+once (normalised correlation, Lewis 1995). The likely places are improved step by step by the score above (a pattern
+search, Hooke & Jeeves 1961).
 
 Letters: F frames, n samples a side at the resolution at hand, C channels, R leading experts.
 """
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from nidcli.model import Model
-from nidcli.restore.detect import detected
+from nidcli.restore.detect import covered, detected
 from nidcli.restore.fill import harmonic
 from nidcli.restore.frame import Frame, cut
 from nidcli.restore.whole import WholeImage, area, whole_of
@@ -43,7 +44,7 @@ def align(model: Model, photo_HWC: Tensor, known_HW: Tensor) -> Frame:
         photo_HWC = harmonic(photo_HWC[None], bare_HW[None])[0]
     whole = WholeImage.of(whole_of(model))
     score = _Score(whole, photo_HWC, IMPROVED, PIXELS)
-    likely = detected(photo_HWC)[:BEST]
+    likely = detected(photo_HWC)[:BEST] or covered(photo_HWC, bare_HW)
     if not likely:
         found = sorted(sought(whole, photo_HWC), key=lambda pair: -pair[0])
         likely = [frame for alike, frame in found[:BEST] if alike >= ALIKE * found[0][0]]
