@@ -5,8 +5,8 @@
 Truth: watertight shells (Huang et al. 2018) of the chairs that no dictionary learned from. Squared Chamfer x 1000 and
 normal consistency as `nid eval --kind mesh` defines them; the row "floor" compares the truth with itself, sampled anew.
 "noisy": 10,000 points without normals, noise 0.5 % of the longest side. "unseen": 10,000 points on one side of a plane
-that leaves a quarter of the surface unseen, ours with --complete mirror; Chamfer of what lies beyond it. "time": 10,000
-points, resolution 128, and Poisson at depth 8 as in every row.
+that leaves a quarter of the surface unseen, ours with --complete straight; Chamfer of what lies beyond it. "time":
+10,000 points, resolution 128, and Poisson at depth 8 as in every row.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def measured(model: Model, truth: Solid, row: str, seed: int, save: Path | None)
         return Score(found.chamfer, found.normal_consistency, np.nan), nothing
     cloud, plane = clouded(truth, row, seed)
     start = time.perf_counter()
-    options = Options(resolution=128 if row == "time" else 0, complete="mirror" if row == "unseen" else "none")
+    options = Options(resolution=128 if row == "time" else 0, complete="straight" if row == "unseen" else "none")
     ours = reconstruct(model, cloud, options, lambda text: None).mesh
     middle = time.perf_counter()
     peer = poisson(cloud)

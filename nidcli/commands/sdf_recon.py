@@ -20,7 +20,7 @@ _PREVIEW = typer.Option("--preview", metavar="FILE.png", help="A picture of clou
 _NOISE = typer.Option("--noise", min=0.0, metavar="SIGMA", help="Of the points, in the cloud's units; else estimated.")
 _RESOLUTION = typer.Option("--resolution", min=0, max=1024, help="Steps along the longest side, about; 0 by density.")
 _SYMMETRY = typer.Option("--symmetry", help="Use mirror images that lie on what is seen, where there is a mirror.")
-_COMPLETE = typer.Option("--complete", help="What is unseen: left open, or the mirror image of what is seen.")
+_COMPLETE = typer.Option("--complete", help="What is unseen: open, mirror images, or beyond them straight on.")
 
 
 def command(
@@ -35,7 +35,7 @@ def command(
         typer.Option("--normals", help="Of the file, or estimated; auto takes what the file has."),
     ] = "auto",
     noise: Annotated[float | None, _NOISE] = None,
-    complete: Annotated[Literal["none", "mirror"], _COMPLETE] = "none",
+    complete: Annotated[Literal["none", "mirror", "straight"], _COMPLETE] = "none",
     symmetry: Annotated[Literal["auto", "none"], _SYMMETRY] = "auto",
     form: Annotated[Literal["ply", "obj", "stl", "glb"], typer.Option("--format", help="Of the meshes.")] = "ply",
     preview: Annotated[Path | None, _PREVIEW] = None,

@@ -23,6 +23,7 @@ from nidcli.files.clouds import Cloud
 from nidcli.files.meshes import Mesh
 from nidcli.model import Level, Model
 from nidcli.sdf.caps import capped
+from nidcli.sdf.continuation import continued
 from nidcli.sdf.field import Data, Share, solve_share
 from nidcli.sdf.frame import Frame
 from nidcli.sdf.lattice import BAND_NUMBERS, triangles
@@ -50,12 +51,12 @@ NormalSource = Literal["auto", "file", "estimate"]
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """resolution : lattice steps along the domain, 0 by density; noise : standard deviation of the points in the
-    cloud's units, None to estimate it; complete : with "mirror" what is unseen; symmetry : with "auto" mirror images
-    of what is seen, see `sdf/symmetry.py`."""
+    cloud's units, None to estimate it; complete : what is unseen with "mirror" images, with "straight" beyond these as
+    well (`sdf/continuation.py`); symmetry : with "auto" mirror images of what is seen, see `sdf/symmetry.py`."""
 
     resolution: int = 0
     normals: NormalSource = "auto"
-    complete: Literal["none", "mirror"] = "none"
+    complete: Literal["none", "mirror", "straight"] = "none"
     symmetry: Literal["auto", "none"] = "auto"
     noise: float | None = None
 
@@ -121,12 +122,19 @@ def reconstruct(
         normals_N3, noise = estimated.normals_N3, estimated.noise
     assert normals_N3 is not None
     gap, seen, added, alike = spacing(points_N3), len(points_N3), 0, 0
-    if options.complete == "mirror":
+    if options.complete != "none":
         points_N3, normals_N3, mirrors = completed(points_N3, normals_N3, gap)
         planes = " and ".join("xyz"[mirror.axis] for mirror in mirrors) or "no axis: none is a mirror"
         added = len(points_N3) - seen
         tell(f"{name}: {added} points are added, mirrored along {planes}.")
         gap = spacing(points_N3)
+        if options.complete == "straight":
+            points_N3, normals_N3 = continued(points_N3, normals_N3, gap)
+            tell(f"{name}: {len(points_N3) - seen - added} points are added where surfaces go straight on.")
+            added = len(points_N3) - seen
+        wider = Frame.of(frame.outwards(points_N3))  # what is added may lie outside
+        points_N3, zoom = wider.inwards(frame.outwards(points_N3)), wider.scale / frame.scale
+        frame, noise, gap = wider, noise * zoom, gap * zoom
     if options.symmetry == "auto" and len(points_N3) <= MOST_DOUBLED:
         points_N3, normals_N3, mirrors = doubled(points_N3, normals_N3, gap, noise, MOST_DOUBLED)
         alike = len(points_N3) - seen - added
