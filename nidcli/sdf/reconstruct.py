@@ -28,13 +28,13 @@ from nidcli.sdf.field import Data, Share, solve_share
 from nidcli.sdf.frame import Frame
 from nidcli.sdf.lattice import BAND_NUMBERS, triangles
 from nidcli.sdf.normals import estimate_normals
-from nidcli.sdf.support import FAR, spacing, supported, thinned
+from nidcli.sdf.support import FAR, SPARSE, spacing, supported, thinned
 from nidcli.sdf.symmetry import completed, doubled
 from nidcli.sdf.topology import component_of_faces, is_closed
 
 MOST_POINTS = 60_000  # points that are looked at; more are averaged in voxels
 MOST_DOUBLED = 5_000  # points: more say by themselves what their images would, which then only blur
-SIGHT = 4.0  # points across what a finest cell sees
+SIGHT = (4.0, 3.5)  # points across what a finest cell sees; fewer where they are sparse
 ROUGH = 13.0  # and standard deviations of the noise, at least: finer cells would draw it
 COARSEST, FINEST = 2, 64  # cells a side
 LEVELS = 3
@@ -142,14 +142,14 @@ def reconstruct(
             planes = " and ".join("xyz"[mirror.axis] for mirror in mirrors)
             tell(f"{name} is symmetric along {planes}: {alike} mirrored points lie on what is seen.")
             gap = spacing(points_N3)
-    finest = max(4, min(FINEST, 4 * round(1 / max(SIGHT * gap, ROUGH * noise))))
+    finest = max(4, min(FINEST, 4 * round(1 / max(float(np.interp(gap, SPARSE, SIGHT)) * gap, ROUGH * noise))))
     steps = max(2, -(-(options.resolution or default_resolution(finest)) // finest))
     slope = SLOPE_NOISE if given else GUESSED_SLOPE
     data = _data(model, points_N3, normals_N3, math.hypot(noise, VALUE_NOISE), slope)
     shares = solve(model, data, finest)
     vertices_V3, faces_F3 = triangles(shares, steps)
     vertices_V3, faces_F3, removed = supported(vertices_V3, faces_F3, points_N3, gap)
-    vertices_V3, faces_F3, closed = capped(vertices_V3, faces_F3, points_N3, FAR * gap)
+    vertices_V3, faces_F3, closed = capped(vertices_V3, faces_F3, points_N3, FAR[0] * gap)
     if not len(faces_F3):
         raise InputError(
             f"No surface runs through the points of {name}; check its normals, or give --normals estimate."

@@ -12,7 +12,10 @@ from scipy.spatial import cKDTree
 
 from nidcli.sdf.topology import compacted, component_of_faces
 
-NEAR, FAR = 1.5, 2.2  # spacings from the nearest point: supported up to the first, guessing beyond the second
+# Spacings from the nearest point: supported up to the first, guessing beyond the second. Less is believed where points
+# lie as far apart as parts of things do.
+NEAR, FAR = (1.5, 1.2), (2.2, 1.8)
+SPARSE = (0.048, 0.06)  # spacings, in units of the domain, between which the one becomes the other
 SUPPORT = 3  # points that a part is the nearest to, or it is noise
 
 
@@ -63,12 +66,13 @@ def supported(
         return vertices_V3, faces_F3, 0
     distance_V = cKDTree(points_N3).query(vertices_V3, workers=-1)[0]
     before, _ = component_of_faces(faces_F3, len(vertices_V3))
-    off_F = (distance_V[faces_F3] > NEAR * gap).any(1)
+    near, far = (np.interp(gap, SPARSE, ends) * gap for ends in (NEAR, FAR))
+    off_F = (distance_V[faces_F3] > near).any(1)
     patches, patch_X = component_of_faces(faces_F3[off_F], len(vertices_V3))
     reach = np.zeros(patches)
     np.maximum.at(reach, patch_X, distance_V[faces_F3[off_F]].max(1))
     guessed_F = off_F.copy()
-    guessed_F[off_F] = reach[patch_X] > FAR * gap
+    guessed_F[off_F] = reach[patch_X] > far
     faces_F3 = faces_F3[~guessed_F]
     if not len(faces_F3):
         return vertices_V3[:0], faces_F3, before
