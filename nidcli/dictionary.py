@@ -211,7 +211,7 @@ class Dictionary(nn.Module):
         if self.spec.heads == "linear":
             head_SCF = self._contracted(code)
             head_FX = head_SCF.reshape(-1, features_NF.shape[1]).T
-            constant_X = constant_SC.expand(len(head_SCF), -1).reshape(-1).to(features_NF)
+            constant_X = constant_SC.expand(len(head_SCF), self.spec.channels).reshape(-1).to(features_NF)
             field_NX = torch.addmm(constant_X, features_NF, head_FX)
             return field_NX.view(len(features_NF), *head_SCF.shape[:2]).transpose(1, 2)
         return self._own_field(features_NF, code) + constant_SC.T
