@@ -54,7 +54,7 @@ class Coordinates:
     heard_HL: Tensor
 
 
-TOGETHER = 512  # cells: their candidates stay in the cache
+TOGETHER = 1024  # cells: as many as a thread takes of small photos (coding.py)
 HEARD = 128  # components: with all 320 of a face the codes are .006 dB better, and take a fifth longer
 STACKED = 32  # experts of which one is a candidate at most
 NEARLY = 2**-7  # above the rounding of half precision, which would make their products indefinite
