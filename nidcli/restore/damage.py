@@ -32,9 +32,9 @@ REACH, ALIKE, SLIGHT = 8, 0.05, 0.3  # pixels that paint goes on; how alike its 
 COLOURS, VOTES = 32, 8.0  # shades of a channel; pixels, for sure, that make a vote
 ROUNDS, PASSED = 2, 0.7  # of checking; how much less likely damage is where a round saw none
 MOST = 0.7  # share of suspects beyond which there is nothing to check them by
-FADES, FAINT, ASIDE = 1, 0.06, 0.7  # pixels that paint fades over; its least share; how much else may differ
+FADES, FAINT, ASIDE = 1, 0.04, 0.7  # pixels that paint fades over; its least share; how much else may differ
 CLEAR, PURE, SOME = 0.08, 0.35, 0.1  # the same of single pixels; their share of a rim, at least
-THIN, LOCAL = 0.3, 21  # least border to area of strokes, in windows of so many pixels a side
+THIN, LOCAL = 0.2, 21  # least border to area of strokes, in windows of so many pixels a side
 SURROUNDED = 7  # of the eight neighbours
 
 
