@@ -16,7 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from nidcli.partial import PartialConv
+from nidcli.partial import PartialConv, leaving_out
 
 USUAL, LIMIT = 0.98, 2.0  # memory of the usual length of a gradient, and how many times as long one may be
 
@@ -56,15 +56,8 @@ class _Block(nn.Module):
     def forward(self, x: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         inner = x
         for layer in self.body:
-            inner, known = _apply(layer, inner, known)
+            inner, known = leaving_out(layer, inner, known)
         return x + inner, known
-
-
-def _apply(layer: nn.Module, x: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """A layer of the way down: a convolution that knows what is missing leaves that out."""
-    if known is None or not isinstance(layer, PartialConv):
-        return layer(x), known
-    return layer.masked(x, known.to(x.dtype))
 
 
 class Encoder(nn.Module):
@@ -93,13 +86,13 @@ class Encoder(nn.Module):
         x = nn.functional.pad(seen_BIHW, (0, -width % unit, 0, -height % unit), mode="replicate")
         known = self._known(x)
         seen, skips = nn.functional.pixel_unshuffle(x, self.spec.fold), []
-        x, known = _apply(self.stem, seen, known)
+        x, known = leaving_out(self.stem, seen, known)
         for number, blocks in enumerate(self.down):
             for block in _listed(blocks):
                 x, known = block(x, known)
             if number < self.spec.depth:
                 skips.append(x)
-                x, known = _apply(self.halve[number], x, known)
+                x, known = leaving_out(self.halve[number], x, known)
         if self.beside is not None:
             skips[0] = skips[0] + self.beside(seen)
         for number in reversed(range(self.spec.depth)):

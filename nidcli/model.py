@@ -80,6 +80,9 @@ class ModelSpec:
                 raise ValueError("a mixture needs a level for the whole image, and one bank of cells of even pixels")
         elif self.finisher is not None:
             raise ValueError("a finisher adds to what a mixture says, and there is none")
+        others = (self.detector, self.finisher, self.encoder if self.kind != "image" else None)
+        if any(net is not None and net.partial for net in others):
+            raise ValueError("partial convolutions are for the encoder of photos, which sees what is known of them")
 
 
 class Level(nn.Module):

@@ -28,3 +28,10 @@ class PartialConv(nn.Conv2d):
         if self.bias is not None:
             answer = answer + self.bias.view(1, -1, 1, 1)
         return answer * seen, seen
+
+
+def leaving_out(layer: nn.Module, x_SVHW: Tensor, known_S1HW: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """A layer of a network: a partial convolution leaves out what is missing, where anything is."""
+    if known_S1HW is None or not isinstance(layer, PartialConv):
+        return layer(x_SVHW), known_S1HW
+    return layer.masked(x_SVHW, known_S1HW.to(x_SVHW.dtype))

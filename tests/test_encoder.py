@@ -53,6 +53,44 @@ def test_pixels_folded_into_channels_come_back_in_their_places(size: tuple[int, 
     assert error(net) < error(encoder()) / 2
 
 
+def test_partial_convolutions_leave_out_what_is_not_known_and_learn_all_the_same():
+    torch.manual_seed(0)
+    net = Encoder(replace(SPEC, inputs=3, partial=1))
+
+    def holed(step: int) -> tuple[Tensor, Tensor]:
+        seen, truth = brighter(step)
+        known = (torch.rand(4, 1, 12, 12, generator=torch.Generator().manual_seed(step)) > 0.3).float()
+        return torch.cat([seen, known], 1), truth
+
+    before, training = error(net, holed), EncoderTraining(net, 120, rate=1e-2, average=0.9)
+    list(training.run(holed))
+    training.finish()
+    assert error(net, holed) < before / 2
+
+    assert net.beside is not None
+    torch.nn.init.zeros_(net.beside.weight)  # the way past what is left out
+    seen, _ = holed(0)
+    known = seen[:, 2:] > 0
+    other = torch.where(known, seen, 1 - seen)
+    other[:, 2:] = seen[:, 2:]
+    with torch.no_grad():
+        said = [net(each) - each[:, :1] for each in (seen, other)]
+    assert torch.allclose(*said, atol=1e-6)
+    assert float(said[0].abs().max()) > 0.1
+
+
+def test_partial_convolutions_are_refused_where_nothing_says_what_is_known():
+    with pytest.raises(ValueError, match="cannot say"):
+        replace(SPEC, partial=1)
+    with pytest.raises(ValueError, match="encoder of photos"):
+        ModelSpec(kind="ct", encoder=replace(SPEC, inputs=5, partial=2))
+    model = Model(
+        ModelSpec(whole=replace(ModelSpec().levels[0], cells=1), encoder=EncoderSpec(inputs=28, channels=12, partial=3))
+    )
+    with pytest.raises(UsageError, match="partial: 4"):
+        observer(model)
+
+
 def test_the_rate_has_fallen_when_the_time_is_gone():
     net = encoder()
     training = EncoderTraining(net, 1000, rate=1e-2)

@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from nidcli.partial import PartialConv
+from nidcli.partial import PartialConv, leaving_out
 
 Pool = Literal["flatten", "position", "mean", "max"]
 FREQUENCIES = 4  # octaves of the places that a set encoder sees
@@ -38,7 +38,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x_SVHW: Tensor, known_S1HW: Tensor | None) -> tuple[Tensor, Tensor | None]:
         inner, known = x_SVHW, known_S1HW
         for conv in self.convs:
-            inner, known = _apply(conv, inner, known)
+            inner, known = leaving_out(conv, inner, known)
             inner = torch.relu(inner)
         return torch.relu(inner + x_SVHW), known
 
@@ -66,12 +66,12 @@ class CnnEncoder(nn.Module):
     def forward(self, x_SCHW: Tensor, known_S1HW: Tensor | None = None) -> Tensor:
         x, known = x_SCHW, known_S1HW
         for number, conv in enumerate(self.stem):
-            x, known = _apply(conv, x, known)
+            x, known = leaving_out(conv, x, known)
             x, known = _halved(torch.relu(x), known, number < self.halve)
         for number, block in enumerate(self.blocks, 2):
             x, known = block(x, known)
             x, known = _halved(x, known, number < self.halve)
-        x, _ = _apply(self.tail, x, known)
+        x, _ = leaving_out(self.tail, x, known)
         x_SVP = torch.relu(x).flatten(2)
         if self.position is not None:
             return torch.relu(self.position(x_SVP).squeeze(-1))
@@ -84,11 +84,6 @@ def _halved(x: Tensor, known: Tensor | None, wanted: bool) -> tuple[Tensor, Tens
     # sums of slices: several times faster than pooling in half precision
     x = (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4
     return x, None if known is None else nn.functional.max_pool2d(known, 2)
-
-
-def _apply(conv: nn.Module, x: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    assert isinstance(conv, PartialConv)
-    return (conv(x), None) if known is None else conv.masked(x, known)
 
 
 class SetEncoder(nn.Module):

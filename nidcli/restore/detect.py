@@ -32,16 +32,16 @@ def detected(photo_HWC: Tensor) -> list[Frame]:
 
 def covered(photo_HWC: Tensor, bare_HW: Tensor) -> list[Frame]:
     """The same where faces may be partly covered, and only such: many are chance finds."""
+    if bool(bare_HW.all()):
+        return []
     found = []
     for dark in DARK:
         shaded = torch.where(bare_HW[..., None], photo_HWC, dark * photo_HWC)
         for grows in FAINTLY:
             found += _boxes(shaded, grows, 1)
     least, most = COVERED
-    partly = [
-        frame for frame in found if least < 1 - float(cut(frame, photo_HWC[None], bare_HW[None], SEEN)[1].mean()) < most
-    ]
-    return _subjects(partly)
+    shares = [1 - float(cut(frame, photo_HWC[None], bare_HW[None], SEEN)[1].mean()) for frame in found]
+    return _subjects([frame for frame, share in zip(found, shares, strict=True) if least < share < most])
 
 
 def _boxes(photo_HWC: Tensor, grows: float, agree: int) -> list[Frame]:

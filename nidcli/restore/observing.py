@@ -92,3 +92,7 @@ def _framed(images_BHWC: Tensor, whole: WholeImage) -> Tensor:
 def _check(name: str, net: Encoder | None, seen: int, says: int) -> None:
     if net is not None and (net.spec.inputs, net.spec.channels) != (seen, says):
         raise UsageError(f"The {name} of this dictionary needs inputs: {seen} and channels: {says}.")
+    if net is not None and net.spec.partial not in (0, FINE**2):
+        raise UsageError(
+            f"The {name} of this dictionary sees what is known in {FINE**2} inputs; give partial: {FINE**2}."
+        )

@@ -42,8 +42,9 @@ def continued(
     met_BT[:, :first] = False
     met_BT |= met_BT[:, first:last].any(1, keepdims=True)
     new_BT = ~np.logical_or.accumulate(met_BT, 1) & (away_BT > APART * gap)
-    added_A3 = np.broadcast_to(normals_B3[:, None], ray_BT3.shape)[new_BT]
-    return np.concatenate([points_N3, ray_BT3[new_BT]]), np.concatenate([normals_N3, added_A3])
+    added_A3, facing_A3 = ray_BT3[new_BT], np.broadcast_to(normals_B3[:, None], ray_BT3.shape)[new_BT]
+    first_A = _sparse(added_A3, facing_A3, gap)
+    return np.concatenate([points_N3, added_A3[first_A]]), np.concatenate([normals_N3, facing_A3[first_A]])
 
 
 def _border(tree: cKDTree, points_N3: np.ndarray, normals_N3: np.ndarray, gap: float) -> tuple[np.ndarray, np.ndarray]:
@@ -91,13 +92,19 @@ def _closed_up(
     alike_P = (normals_B3[i_P] * normals_B3[j_P]).sum(1) > PARALLEL
     alike_P &= (onwards_B3[i_P] * onwards_B3[j_P]).sum(1) > PARALLEL
     i_P, j_P = i_P[alike_P], j_P[alike_P]
-    shares = (1 / 3, 2 / 3)
-    parts = [(points_B3, normals_B3, onwards_B3)]
-    for share in shares:
-        mixed = [(1 - share) * each[i_P] + share * each[j_P] for each in parts[0]]
-        parts.append((mixed[0], _unit(mixed[1]), _unit(mixed[2])))
-    points, normals, onwards = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return points, normals, onwards
+    points, normals, onwards = (
+        np.concatenate([each, *((1 - share) * each[i_P] + share * each[j_P] for share in (1 / 3, 2 / 3))])
+        for each in (points_B3, normals_B3, onwards_B3)
+    )
+    return points, _unit(normals), _unit(onwards)
+
+
+def _sparse(points_A3: np.ndarray, normals_A3: np.ndarray, gap: float) -> np.ndarray:
+    """Which points to keep, to be about as far apart as those of the cloud: one a voxel and side of a sheet."""
+    axis_A = np.abs(normals_A3).argmax(1)
+    side_A = 2 * axis_A + (normals_A3[np.arange(len(axis_A)), axis_A] > 0)
+    voxel_A4 = np.column_stack([np.floor(points_A3 / (APART * gap)).astype(np.int64), side_A])
+    return np.sort(np.unique(voxel_A4, axis=0, return_index=True)[1])
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
