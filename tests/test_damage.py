@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import cv2
 import pytest
 import torch
 from faces import SIDE, face_model, faces, psnr
+from skimage.data import astronaut
 
-from nidcli.restore.damage import fringe, voted
+from nidcli.artifacts import load_model
+from nidcli.restore.damage import elsewhere, fringe, voted
 from nidcli.restore.grains import WINDOWS, grains
 from nidcli.restore.photo import restore
 
@@ -60,12 +63,12 @@ def test_a_colour_that_is_mostly_damage_is_damage_everywhere():
     painted = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     painted[4:8] = True
     photo[painted] = torch.tensor([0.9, 0.8, 0.1])
-    likely = torch.where(painted, 0.9, 0.0)
+    likely, everywhere = torch.where(painted, 0.9, 0.0), torch.ones_like(painted)
     likely[4:8, :8] = 0.1  # a part that was nearly missed
-    told = voted(photo, likely)
+    told = voted(photo, likely, everywhere)
     assert float(told[painted].min()) > 0.6
     assert torch.equal(told[~painted], likely[~painted])
-    assert torch.equal(voted(photo, likely * 0), likely * 0)
+    assert torch.equal(voted(photo, likely * 0, everywhere), likely * 0)
 
 
 @pytest.mark.parametrize("soft", [True, False])
@@ -88,3 +91,27 @@ def test_single_pixels_of_a_rim_count_where_several_are_clear_mixtures(every: in
     photo = clean + share[..., None] * (torch.tensor([1.0, 0.9, 0.0]) - clean)
     found = fringe(photo, clean, share == 1)
     assert torch.equal(found, (share > 0) & (share < 1) & told)
+
+
+@pytest.mark.parametrize(("many", "told"), [(40, True), (400, False)])
+def test_paint_goes_on_beyond_the_frame_in_exactly_its_colour(many: int, told: bool):
+    photo, likely = torch.rand(40, 60, 3, generator=torch.Generator().manual_seed(0)), torch.zeros(40, 60)
+    judged = torch.zeros(40, 60, dtype=torch.bool)
+    judged[:, :30] = True
+    paint = torch.tensor([0.9, 0.2, 0.1])
+    photo[4, :30], likely[4, :30] = paint, 0.9
+    beyond = torch.zeros(40, 60, dtype=torch.bool)
+    beyond[:, 30:] = (torch.arange(40 * 30) < many).view(40, 30)
+    photo[beyond] = paint
+    photo[beyond.flip(0) & ~beyond] = paint + 0.02  # alike is not the same
+    assert torch.equal(elsewhere(photo, likely, judged), beyond & told)
+    assert not elsewhere(photo, likely, torch.ones_like(judged)).any()
+
+
+def test_text_that_runs_out_of_the_face_of_a_portrait_is_found():
+    portrait = astronaut()
+    cv2.putText(portrait, "PROOF 2026", (150, 150), cv2.FONT_HERSHEY_DUPLEX, 1.1, (30, 60, 220), 3, cv2.LINE_AA)
+    painted = (portrait != astronaut()).any(2)
+    found = restore(load_model("face").model, portrait, None, aligned=True).damaged_HW
+    assert (found & painted).sum() > 0.9 * painted.sum()
+    assert (found & ~painted).sum() < 0.1 * painted.sum()

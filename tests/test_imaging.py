@@ -42,9 +42,10 @@ def exact(level: Level, cell: int, design: Design, target_MS: Tensor, images: in
 
 
 def means(level: Level, cell: int, design: Design, target_MS: Tensor, images: int, init: SparseCode | None):
-    """Constants alone."""
+    """Constants alone: their columns do not overlap. Sums of floats in double are exact, and ties are rounded alike."""
     C, S = design.free_MC.shape[1], target_MS.shape[1]
-    constant_SC = torch.linalg.lstsq(design.free_MC.double(), target_MS.double()).solution.T.float()
+    free_MC = design.free_MC.double()
+    constant_SC = (target_MS.double().T @ free_MC / free_MC.square().sum(0)).float()
     assert constant_SC.shape == (S, C)
     return SparseCode(torch.zeros(S, 1, dtype=torch.long), torch.zeros(S, 1), constant_SC)
 

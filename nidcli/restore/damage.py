@@ -30,6 +30,7 @@ GRAIN = 0.8  # how likely a grain is damage, before it is checked
 GRAINY, STANDS_OUT = 0.01, 0.25  # share of damage; difference from the median around
 REACH, ALIKE, SLIGHT = 8, 0.05, 0.3  # pixels that paint goes on; how alike its colour; how much it differs
 COLOURS, VOTES = 32, 8.0  # shades of a channel; pixels, for sure, that make a vote
+SAME, BEYOND = 0.8, 3.0  # how likely a pixel of paint's colour is paint elsewhere; times as much of it as was seen
 ROUNDS, PASSED = 2, 0.7  # of checking; how much less likely damage is where a round saw none
 MOST = 0.7  # share of suspects beyond which there is nothing to check them by
 FADES, FAINT, ASIDE = 1, 0.04, 0.7  # pixels that paint fades over; its least share; how much else may differ
@@ -52,41 +53,62 @@ def find(model: Model, photo_HWC: Tensor, frame: Frame) -> tuple[Tensor, Robust]
     likely = damage_of(model.detector, suspicion)
     zoom = 2 * frame.half / whole.frame
     exact = zoom == 1 and (width, height) == (whole.frame, whole.frame)
+    judged_HW = everywhere[0]
     if not exact:
         likely = back(frame, likely[..., None], width, height)[..., 0]
         say = within(frame, width, height, likely.device)
-        likely = likely * (say == 1)
+        judged_HW = say == 1
+        likely = likely * judged_HW
         if zoom > FINER and model.detector is not None:
             drawn = back(frame, whole.draw(fit.code_KB), width, height)
             left = (seen - drawn) * say[..., None]
             own = damage_of(model.detector, padded(Suspicion(likely, seen, left)))[:, :height, :width]
             likely = torch.maximum(own, torch.where(likely > 0.8, likely, 0))
     if bool(strewn.any()):
-        return checked(model, photo_HWC, torch.where(strewn, GRAIN, likely[0]), frame, painted=False), fit
-    return checked(model, photo_HWC, voted(photo_HWC, likely[0]), frame), fit
+        return checked(model, photo_HWC, torch.where(strewn, GRAIN, likely[0]), frame, judged_HW, painted=False), fit
+    likely_HW = torch.where(elsewhere(photo_HWC, likely[0], judged_HW), SAME, voted(photo_HWC, likely[0], judged_HW))
+    return checked(model, photo_HWC, likely_HW, frame, judged_HW), fit
 
 
-def voted(photo_HWC: Tensor, likely_HW: Tensor) -> Tensor:
+def elsewhere(photo_HWC: Tensor, likely_HW: Tensor, judged_HW: Tensor) -> Tensor:
+    """(H, W) bool: pixels that were not judged, of exactly a colour of paint; if there is not far more of it there."""
+    if bool(judged_HW.all()):
+        return ~judged_HW
+    shade = (photo_HWC * 255).round().long()
+    code_HW = (shade * 256 ** torch.arange(shade.shape[2], device=shade.device)).sum(2)
+    colours, count = code_HW[judged_HW & (likely_HW > LIKELY)].unique(return_counts=True)
+    colours, count = colours[count > VOTES], count[count > VOTES]
+    others, many = code_HW[~judged_HW].unique(return_counts=True)
+    for colour, paint in zip(colours.tolist(), count.tolist(), strict=True):
+        if int(many[others == colour].sum()) > BEYOND * paint:  # then it is the colour of something else as well
+            colours = colours[colours != colour]
+    return ~judged_HW & torch.isin(code_HW, colours)
+
+
+def voted(photo_HWC: Tensor, likely_HW: Tensor, judged_HW: Tensor) -> Tensor:
     """(H, W) how likely, of which pixels of a colour tell each other: paint has a colour that little else has."""
     C = photo_HWC.shape[2]
     place = (photo_HWC * (COLOURS - 1)).round().long().clamp(0, COLOURS - 1)
     bin_HW = (place * COLOURS ** torch.arange(C, device=place.device)).sum(2)  # CUDA multiplies no whole matrices
     sums = torch.zeros(2, COLOURS**C, device=photo_HWC.device)
-    sums.index_add_(1, bin_HW.flatten(), torch.stack([likely_HW.flatten(), torch.ones_like(likely_HW).flatten()]))
+    told_2HW = torch.stack([likely_HW * judged_HW, judged_HW.to(likely_HW)])
+    sums.index_add_(1, bin_HW.flatten(), told_2HW.flatten(1))
     near = sums.view(1, 2, *[COLOURS] * C)
     for axis in range(2, 2 + C):  # with the colours next to it
         near = near.movedim(axis, -1)
         near = nn.functional.avg_pool1d(near.flatten(1, -2), 3, 1, 1).view_as(near).movedim(-1, axis) * 3
     paint, all_of_it = near[0].flatten(1)
     vote = torch.where(paint > VOTES, paint / all_of_it.clamp_min(1), 0)
-    return torch.maximum(likely_HW, vote[bin_HW])
+    return torch.maximum(likely_HW, judged_HW * vote[bin_HW])
 
 
-def checked(model: Model, photo_HWC: Tensor, likely_HW: Tensor, frame: Frame, *, painted: bool = True) -> Tensor:
+def checked(
+    model: Model, photo_HWC: Tensor, likely_HW: Tensor, frame: Frame, judged_HW: Tensor, *, painted: bool = True
+) -> Tensor:
     """(H, W) bool: of what may be damaged, what differs from what it would be filled with. painted : has colours."""
-    maybe = likely_HW > MAYBE
-    if float((likely_HW > LIKELY).float().mean()) > GRAINY:  # then single pixels that stand out are suspects, too
-        maybe = maybe | (lonely(photo_HWC[None])[0, ..., 0] > STANDS_OUT)
+    maybe, much = likely_HW > MAYBE, GRAINY * float(judged_HW.sum())
+    if float((likely_HW > LIKELY).sum()) > much:  # then single pixels that stand out are suspects, too
+        maybe = maybe | (judged_HW & (lonely(photo_HWC[None])[0, ..., 0] > STANDS_OUT))
     found = maybe
     for _ in range(ROUNDS):
         if not bool(maybe.any()) or float(maybe.float().mean()) > MOST:
@@ -97,10 +119,10 @@ def checked(model: Model, photo_HWC: Tensor, likely_HW: Tensor, frame: Frame, *,
         grown = spread(photo_HWC, found) & hidden & ~found & (differs > SLIGHT)
         found = closed(found | grown)
         maybe = found
-        if painted and float(found.float().mean()) > GRAINY:  # then paint has been seen, and its colour is known
-            likely_HW = voted(photo_HWC, torch.where(found, 1.0, likely_HW * PASSED))
+        if painted and float(found.sum()) > much:  # then paint has been seen, and its colour is known
+            likely_HW = voted(photo_HWC, torch.where(found, 1.0, likely_HW * PASSED), judged_HW)
             maybe = found | (likely_HW > LIKELY)
-    if painted and float(found.float().mean()) > GRAINY:
+    if painted and float(found.sum()) > much:
         filled = fill(model, photo_HWC, ~near(found, FADES), frame, detailed=False)
         return closed(found | fringe(photo_HWC, filled, found))
     return found
