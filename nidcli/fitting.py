@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from nidcli.dictionary import Dictionary
+from nidcli.linear import solve
 
 EXACT = 10.0  # weight of a sample against a fine point: the samples are what a code is solved on
 RIDGE = 1e-6
@@ -43,7 +44,7 @@ class FineStatistics:
             return self.across_NX.float()
         ridge = 1e-4 * self.within_NN.diagonal().mean()
         within_NN = self.within_NN + ridge * torch.eye(len(self.within_NN), dtype=torch.float64)
-        return torch.linalg.solve(within_NN, self.across_NX).float()
+        return solve(within_NN, self.across_NX).float()
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def fit_experts(bank: Dictionary, targets: Targets, steps: int, generator: torch
             features_NF = bank.trunk(targets.points_PD[: targets.samples]).double()
             normal_FF = features_NF.T @ features_NF
             normal_FF += 1e-10 * normal_FF.diagonal().mean() * torch.eye(F, dtype=torch.float64).to(normal_FF)
-            heads = torch.linalg.solve(normal_FF, features_NF.T @ targets.atoms_KCN.reshape(K * C, N).T.double())
+            heads = solve(normal_FF, features_NF.T @ targets.atoms_KCN.reshape(K * C, N).T.double())
             bank.head_KCF.copy_(heads.T.reshape(K, C, F).float())
     with torch.no_grad():
         wanted_NCK = targets.atoms_KCN.permute(2, 1, 0)
@@ -101,7 +102,7 @@ def _solve_trunk(bank: Dictionary, points_PD: Tensor, span_PF: Tensor, weight_P:
     embedded = nn.functional.pad(bank.trunk.embed(points_PD), (0, 1), value=1.0) * weight_P[:, None]
     embedded_PE = embedded.double()
     normal_EE = embedded_PE.T @ embedded_PE + RIDGE * torch.eye(embedded_PE.shape[1]).to(embedded_PE)
-    solved = torch.linalg.solve(normal_EE, embedded_PE.T @ (span_PF * weight_P[:, None]).double())
+    solved = solve(normal_EE, embedded_PE.T @ (span_PF * weight_P[:, None]).double())
     linear.weight.copy_(solved[:-1].T)
     linear.bias.copy_(solved[-1])
 

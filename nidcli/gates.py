@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from nidcli.codes import SparseCode
 from nidcli.errors import UsageError
+from nidcli.linear import solve
 from nidcli.problem import DenseDesign, Problem
 from nidcli.solvers.common import finish
 
@@ -67,7 +68,7 @@ def coordinates(design: DenseDesign, basis: int, components: int) -> Coordinates
     known = _coordinates.setdefault(design, {})
     if (basis, components) not in known:
         basis_BM = design.unit_KM[:basis].double()
-        analysis_BM = torch.linalg.solve(basis_BM @ basis_BM.T, basis_BM).float()
+        analysis_BM = solve(basis_BM @ basis_BM.T, basis_BM).float()
         learned_LG = design.unit_KM[basis:] @ analysis_BM[:components].T
         half_LG = learned_LG.bfloat16()
         heard_LH = half_LG[:, :HEARD].contiguous()

@@ -22,7 +22,8 @@ ALLOWED = {
     "prox": set(),
     "problem": {"codes"},
     "threads": set(),
-    "solvers": {"problem", "prox", "codes", "threads"},
+    "linear": set(),
+    "solvers": {"problem", "prox", "codes", "threads", "linear"},
     "operators": {"grid"},
     "dictionary": {"codes", "grid"},
     "structure": set(),
@@ -115,6 +116,14 @@ def test_a_library_is_imported_where_it_belongs(path: Path):
         for library, owner in LIBRARIES.items():
             if f"{module}.".startswith(f"{library}."):
                 assert part(path) == owner, f"only {owner} imports {library}, not {name(path)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_general_systems_are_solved_in_one_place(path: Path):
+    """Where batches of them come out right."""
+    calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    wrong = {f"torch.linalg.{each}" for each in ("solve", "solve_ex", "inv", "inv_ex", "lu_factor", "lu_solve", "det")}
+    assert name(path) == "linear.py" or not calls & wrong, calls & wrong
 
 
 @pytest.mark.parametrize("path", MODULES + TESTS, ids=lambda path: path.name)

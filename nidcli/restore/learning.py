@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nidcli.fitting import Targets, fit_experts
 from nidcli.grid import image_coords
 from nidcli.learn_spec import LearnSpec
+from nidcli.linear import solve
 from nidcli.model import Whole
 from nidcli.restore.fill import roughness
 from nidcli.restore.whole import FINE, WholeImage
@@ -104,4 +105,4 @@ def _codes(design_MK: Tensor, photos_SM: Tensor) -> Tensor:
     """(S, K) by least squares."""
     gram_KK = design_MK.double().T @ design_MK.double()
     gram_KK.diagonal().add_(1e-9 * gram_KK.diagonal().mean() + 1e-12)
-    return torch.linalg.solve(gram_KK, (photos_SM @ design_MK).double().T).T.float()
+    return solve(gram_KK, (photos_SM @ design_MK).double().T).T.float()

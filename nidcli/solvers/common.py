@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nidcli.codes import SparseCode
 from nidcli.errors import UsageError
+from nidcli.linear import solve
 from nidcli.problem import Problem, UnitDesign
 from nidcli.prox import huber_slope
 
@@ -73,7 +74,7 @@ def location(basis_MR: Tensor, y_MS: Tensor, width_S: Tensor) -> Tensor:
         weight_MS = (width_S / (y - basis @ c_RS).abs().clamp_min(1e-300)).clamp_max(1)
         normal = torch.einsum("mr,ms,mq->srq", basis, weight_MS, basis)
         normal.diagonal(dim1=1, dim2=2).add_(1e-12)  # a signal whose every measurement is an outlier
-        new = torch.linalg.solve(normal, (basis.T @ (weight_MS * y)).T.unsqueeze(2)).squeeze(2).T
+        new = solve(normal, (basis.T @ (weight_MS * y)).T.unsqueeze(2)).squeeze(2).T
         done = bool(((new - c_RS).abs() <= 1e-7 * new.abs().clamp_min(1e-30)).all())
         c_RS = new
         if done:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from nidcli.codes import SparseCode
+from nidcli.linear import solve
 from nidcli.problem import SCRATCH, DenseUnit, Prior, Problem, Solution, UnitDesign
 from nidcli.solvers.common import huber_width, largest, require, require_k
 
@@ -59,7 +60,7 @@ class Irls:
             floor_S = SINGULAR * normal_SPP.diagonal(dim1=1, dim2=2).mean(1)
             normal_SPP.diagonal(dim1=1, dim2=2).add_(floor_S[:, None] + torch.finfo(torch.float32).tiny)
             wanted_SP = (weight_SM * target_SM) @ rows_PM.T + pull_P
-            new_SP = torch.linalg.solve(normal_SPP, wanted_SP.double()).float()
+            new_SP = solve(normal_SPP, wanted_SP.double()[..., None])[..., 0].float()
             done = l2 or bool(((new_SP - code_SP).norm(dim=1) <= TOLERANCE * new_SP.norm(dim=1)).all())
             code_SP = new_SP
             weight_SM = self._weights(target_SM - code_SP @ rows_PM, width_S)
@@ -107,7 +108,8 @@ def _penalty(prior: Prior | None, unit: UnitDesign, P: int) -> tuple[Tensor, Ten
     precision_PP, pull_P = scale_K.new_zeros(P, P), scale_K.new_zeros(P)
     if prior is not None:
         K, factor_KR = len(scale_K), prior.factor_KR.double()
-        inverse_KK = torch.linalg.inv(prior.variance_K.double().clamp_min(1e-12).diag() + factor_KR @ factor_KR.T)
+        covariance_KK = prior.variance_K.double().clamp_min(1e-12).diag() + factor_KR @ factor_KR.T
+        inverse_KK = torch.cholesky_inverse(torch.linalg.cholesky(covariance_KK))
         precision_PP[:K, :K] = scale_K[:, None] * inverse_KK * scale_K
         pull_P[:K] = scale_K * (inverse_KK @ prior.mean_K.double())
     return precision_PP.float(), pull_P.float()

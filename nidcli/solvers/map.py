@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nidcli.codes import SparseCode
 from nidcli.errors import UsageError
+from nidcli.linear import solve
 from nidcli.problem import SCRATCH, DenseUnit, Prior, Problem, Solution, UnitDesign
 from nidcli.solvers.common import finish, largest, require, require_k, require_l2
 from nidcli.solvers.conjugate import support_gram
@@ -95,5 +96,5 @@ def restricted(unit: UnitDesign, prior: Prior, target_MS: Tensor, noise: float, 
         system = gram @ sigma
         system.diagonal(dim1=1, dim2=2).add_(noise)
         told = (norm * pull_SJ[rows]).unsqueeze(2) - gram @ mean
-        values.append((mean + sigma @ torch.linalg.solve(system, told)).squeeze(2).float())
+        values.append((mean + sigma @ solve(system, told)).squeeze(2).float())
     return torch.cat(values)

@@ -27,7 +27,7 @@ class Gaussians:
 
     @staticmethod
     def of(weight_G: Tensor, mean_GR: Tensor, covariance_GRR: Tensor) -> Gaussians:
-        inverse_GRR = torch.linalg.inv(covariance_GRR.double()).to(covariance_GRR)
+        inverse_GRR = torch.cholesky_inverse(torch.linalg.cholesky(covariance_GRR.double())).to(covariance_GRR)
         return Gaussians(weight_G, mean_GR, covariance_GRR, inverse_GRR)
 
     def evidence(self, code_XR: Tensor, wrong_R: Tensor | float = 0.0) -> Tensor:

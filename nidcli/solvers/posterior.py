@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nidcli.linear import solve
 from nidcli.threads import in_threads
 
 BATCH_NUMBERS, BATCH_ELSEWHERE = 1 << 20, 1 << 22  # in the padded designs of a batch: what a processor's caches hold
@@ -87,5 +88,5 @@ def _cholesky(gram_BXX: Tensor, right_BX1: Tensor) -> Tensor:
     """The identity that is part of the Gram matrix keeps it well conditioned; where rounding does not, in float64."""
     factor, info = torch.linalg.cholesky_ex(gram_BXX)
     if bool((info != 0).any()):
-        return torch.linalg.solve(gram_BXX.double(), right_BX1.double()).to(right_BX1)
+        return solve(gram_BXX.double(), right_BX1.double()).to(right_BX1)
     return torch.cholesky_solve(right_BX1, factor)
