@@ -106,14 +106,14 @@ def closed_off(value: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.nda
     regions, count = label(~known)
     if not count:
         return value, known
-    border = np.zeros(count + 1)
-    for axis in range(3):
-        for a, b in ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1))):
-            mine = tuple(a if d == axis else slice(None) for d in range(3))
-            other = tuple(b if d == axis else slice(None) for d in range(3))
-            edge = known[other] & ~known[mine]
-            border += np.bincount(regions[mine][edge], np.sign(value[other][edge]), count + 1)
-    return np.where(known, value, np.where(border < 0, -1.0, 1.0)[regions]).astype(np.float32), known
+    border, values, places, flat = np.zeros(count + 1), value.reshape(-1), regions.reshape(-1), known.reshape(-1)
+    for size, stride in zip(value.shape, np.array(value.strides) // value.itemsize, strict=True):
+        first = np.flatnonzero(flat[stride:] != flat[:-stride])
+        first = first[first // stride % size != size - 1]  # the next is in the next row
+        unknown = np.where(flat[first], first + stride, first)
+        border += np.bincount(places[unknown], np.sign(values[2 * first + stride - unknown]), count + 1)
+    np.copyto(value, np.where(border < 0, -1, 1).astype(value.dtype)[regions], where=~known)
+    return value, known
 
 
 def merged(corners_V3: np.ndarray, faces_F3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """From a cloud to a mesh, in the cloud's own frame and units.
 
-    thin -> frame -> normals, where there are none -> density -> cells, coarse to fine -> triangles -> parts
+    thin -> frame -> normals, where there are none -> density -> cells, coarse to fine -> triangles -> parts -> fairing
 
 Every choice follows from the cloud: the finest cells see about as many points at any density, since pieces of surfaces
 look alike at every size.
@@ -24,6 +24,7 @@ from nidcli.files.meshes import Mesh
 from nidcli.model import Level, Model
 from nidcli.sdf.caps import capped
 from nidcli.sdf.continuation import continued
+from nidcli.sdf.fairing import levelled, relaxed
 from nidcli.sdf.field import Data, Share, solve_share
 from nidcli.sdf.frame import Frame
 from nidcli.sdf.lattice import BAND_NUMBERS, triangles
@@ -41,8 +42,11 @@ LEVELS = 3
 BLUR = 0.01  # of a half cell: what its experts cannot draw
 LEAST = 4  # points that a cell of a finer level must see
 MOST = 128  # points that a cell looks at
-VALUE_NOISE, SLOPE_NOISE = 0.001, 0.14  # of clean data: of values in units of the domain, and of slopes
+VALUE_NOISE = (0.001, 0.002)  # of clean data: of values, in units of the domain, dense and sparse
+SLOPE_NOISE = (0.14, 0.1)  # and of slopes
 GUESSED_SLOPE = 0.25  # of estimated normals
+EVEN = 1 / 3  # spacings: what is smaller is not of the thing but of the lattice and of cells that disagree
+MOST_ROUNDS = 64  # of what finer lattices than the cloud asks for would take
 FEWEST = 12  # points of which a surface can be made
 DESIGN_BYTES = 800 << 20
 NormalSource = Literal["auto", "file", "estimate"]
@@ -144,8 +148,8 @@ def reconstruct(
             gap = spacing(points_N3)
     finest = max(4, min(FINEST, 4 * round(1 / max(float(np.interp(gap, SPARSE, SIGHT)) * gap, ROUGH * noise))))
     steps = max(2, -(-(options.resolution or default_resolution(finest)) // finest))
-    slope = SLOPE_NOISE if given else GUESSED_SLOPE
-    data = _data(model, points_N3, normals_N3, math.hypot(noise, VALUE_NOISE), slope)
+    exact, slope = (float(np.interp(gap, SPARSE, ends)) for ends in (VALUE_NOISE, SLOPE_NOISE))
+    data = _data(model, points_N3, normals_N3, math.hypot(noise, exact), slope if given else GUESSED_SLOPE)
     shares = solve(model, data, finest)
     vertices_V3, faces_F3 = triangles(shares, steps)
     vertices_V3, faces_F3, removed = supported(vertices_V3, faces_F3, points_N3, gap)
@@ -154,6 +158,10 @@ def reconstruct(
         raise InputError(
             f"No surface runs through the points of {name}; check its normals, or give --normals estimate."
         )
+    rounds = min(MOST_ROUNDS, round((EVEN * gap * finest * steps / 2) ** 2))
+    vertices_V3 = relaxed(vertices_V3, faces_F3, rounds)
+    if gap > SPARSE[0]:
+        vertices_V3 = levelled(vertices_V3, faces_F3)
     components, _ = component_of_faces(faces_F3, len(vertices_V3))
     report = Report(
         points=len(cloud.points_N3),
