@@ -41,11 +41,11 @@ COARSEST, FINEST = 2, 64  # cells a side
 LEVELS = 3
 BLUR = 0.01  # of a half cell: what its experts cannot draw
 LEAST = 4  # points that a cell of a finer level must see
-MOST = 128  # points that a cell looks at
+MOST, MOST_COARSE = 128, 96  # points that a cell of the finest level looks at, and of those that it corrects
 VALUE_NOISE = (0.001, 0.002)  # of clean data: of values, in units of the domain, dense and sparse
 SLOPE_NOISE = (0.14, 0.1)  # and of slopes
 GUESSED_SLOPE = 0.25  # of estimated normals
-EVEN = 1 / 3  # spacings: what is smaller is not of the thing but of the lattice and of cells that disagree
+EVEN, UNEVEN = 1 / 3, 2.0  # spacings and deviations of the noise: what is smaller is of the lattice and of the cells
 MOST_ROUNDS = 64  # of what finer lattices than the cloud asks for would take
 FEWEST = 12  # points of which a surface can be made
 DESIGN_BYTES = 800 << 20
@@ -158,7 +158,7 @@ def reconstruct(
         raise InputError(
             f"No surface runs through the points of {name}; check its normals, or give --normals estimate."
         )
-    rounds = min(MOST_ROUNDS, round((EVEN * gap * finest * steps / 2) ** 2))
+    rounds = min(MOST_ROUNDS, round((max(EVEN * gap, UNEVEN * noise) * finest * steps / 2) ** 2))
     vertices_V3 = relaxed(vertices_V3, faces_F3, rounds)
     if gap > SPARSE[0]:
         vertices_V3 = levelled(vertices_V3, faces_F3)
@@ -202,7 +202,8 @@ def solve(model: Model, data: Data, finest: int) -> list[Share]:
     noise = data.value_noise
     for cells in chain(finest):
         data = replace(data, value_noise=math.hypot(noise, BLUR / cells))
-        share = solve_share(nearest_level(model, cells), cells, data, LEAST if shares else 1, MOST, first=not shares)
+        most = MOST if cells == finest else MOST_COARSE
+        share = solve_share(nearest_level(model, cells), cells, data, LEAST if shares else 1, most, first=not shares)
         shares.append(share)
         if cells != finest:
             data = data.minus(share.jets(data.points_N3))
