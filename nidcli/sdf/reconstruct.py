@@ -47,6 +47,7 @@ SLOPE_NOISE = (0.14, 0.1)  # and of slopes
 GUESSED_SLOPE = 0.25  # of estimated normals
 EVEN, UNEVEN = 1 / 3, 2.0  # spacings and deviations of the noise: what is smaller is of the lattice and of the cells
 MOST_ROUNDS = 64  # of what finer lattices than the cloud asks for would take
+LEVEL_ROUNDS = 16  # and beyond so many the few faces that levelling sees are too small for it to change anything
 FEWEST = 12  # points of which a surface can be made
 DESIGN_BYTES = 800 << 20
 NormalSource = Literal["auto", "file", "estimate"]
@@ -160,7 +161,7 @@ def reconstruct(
         )
     rounds = min(MOST_ROUNDS, round((max(EVEN * gap, UNEVEN * noise) * finest * steps / 2) ** 2))
     vertices_V3 = relaxed(vertices_V3, faces_F3, rounds)
-    if gap > SPARSE[0]:
+    if gap > SPARSE[0] and rounds <= LEVEL_ROUNDS:
         vertices_V3 = levelled(vertices_V3, faces_F3)
     components, _ = component_of_faces(faces_F3, len(vertices_V3))
     report = Report(
