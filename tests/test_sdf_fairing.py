@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.measure import marching_cubes
 
-from nidcli.sdf.fairing import levelled, relaxed
+from nidcli.sdf.fairing import faired, levelled, relaxed
 
 
 def drawn(field_XYZ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -63,3 +63,22 @@ def test_vertices_that_no_face_uses_stay():
     vertices, faces = drawn(np.sqrt((places(17) ** 2).sum(0)) - 0.7)
     alone = np.concatenate([vertices, np.array([[3.0, 3.0, 3.0]])])
     assert np.array_equal(levelled(relaxed(alone, faces, 2), faces)[-1], alone[-1])
+
+
+def test_waves_below_the_spacing_or_the_noise_go_and_a_dense_clean_mesh_stays():
+    vertices, faces = drawn(np.sqrt((places(65) ** 2).sum(0)) - 0.7)
+    rough = vertices * (1 + np.random.default_rng(0).normal(0, 0.01, (len(vertices), 1)))
+    step = 2 / 64
+
+    def waves(gap: float, noise: float) -> float:
+        return float(np.linalg.norm(faired(rough, faces, step, gap, noise), axis=1).std())
+
+    assert np.array_equal(faired(rough, faces, step, step, 0.0), rough)
+    assert waves(0.1, 0.0) < 0.5 * waves(step, 0.0)
+    assert waves(step, 0.03) < 0.5 * waves(step, 0.0)
+
+
+def test_a_lattice_far_finer_than_the_cloud_is_not_faired_for_ever():
+    vertices, faces = drawn(np.sqrt((places(65) ** 2).sum(0)) - 0.7)
+    radius = np.linalg.norm(faired(vertices, faces, 1e-4, 0.5, 0.0), axis=1)
+    assert abs(radius.mean() - 0.7) < 0.03

@@ -13,6 +13,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from nidcli.sdf.support import facing
+
 NEIGHBOURS, AROUND = 32, 3.0  # that are looked at, and spacings within which they lie
 ALIKE, FLAT, THICK = 0.6, 0.5, 0.3  # of one surface: cosine of normals; how far off the tangent plane, and spacings
 ENOUGH, ONE_SIDED = 5, 0.4  # neighbours on the surface; length of the mean of the directions to them
@@ -101,9 +103,7 @@ def _closed_up(
 
 def _sparse(points_A3: np.ndarray, normals_A3: np.ndarray, gap: float) -> np.ndarray:
     """Which points to keep, to be about as far apart as those of the cloud: one a voxel and side of a sheet."""
-    axis_A = np.abs(normals_A3).argmax(1)
-    side_A = 2 * axis_A + (normals_A3[np.arange(len(axis_A)), axis_A] > 0)
-    voxel_A4 = np.column_stack([np.floor(points_A3 / (APART * gap)).astype(np.int64), side_A])
+    voxel_A4 = np.column_stack([np.floor(points_A3 / (APART * gap)).astype(np.int64), facing(normals_A3)])
     return np.sort(np.unique(voxel_A4, axis=0, return_index=True)[1])
 
 

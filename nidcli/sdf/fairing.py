@@ -13,8 +13,21 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix, diags
 
+from nidcli.sdf.support import SPARSE
+
+EVEN, UNEVEN = 1 / 3, 2.0  # spacings and deviations of the noise: what is smaller is of the lattice and of the cells
+MOST_ROUNDS = 64  # of what lattices that are finer than the cloud asks for would take
+LEVEL_ROUNDS = 16  # and beyond so many the few faces that levelling sees are too small for it to change anything
 SHARP = 0.35  # differences of unit normals beyond which it is an edge
 AVERAGES, TURNS = 3, 10  # rounds of normals, and of vertices that follow them
+
+
+def faired(vertices_V3: np.ndarray, faces_F3: np.ndarray, step: float, gap: float, noise: float) -> np.ndarray:
+    """(V, 3): the vertices of a mesh from a lattice with such steps, of points `gap` apart with such noise; all in
+    units of the domain. Dense points draw level faces by themselves."""
+    rounds = min(MOST_ROUNDS, round((max(EVEN * gap, UNEVEN * noise) / step) ** 2))
+    vertices_V3 = relaxed(vertices_V3, faces_F3, rounds)
+    return levelled(vertices_V3, faces_F3) if gap > SPARSE[0] and rounds <= LEVEL_ROUNDS else vertices_V3
 
 
 def relaxed(vertices_V3: np.ndarray, faces_F3: np.ndarray, rounds: int) -> np.ndarray:

@@ -107,7 +107,7 @@ def closed_off(value: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.nda
     if not count:
         return value, known
     border, values, places, flat = np.zeros(count + 1), value.reshape(-1), regions.reshape(-1), known.reshape(-1)
-    for size, stride in zip(value.shape, np.array(value.strides) // value.itemsize, strict=True):
+    for size, stride in zip(value.shape, (value[0].size, value.shape[2], 1), strict=True):
         first = np.flatnonzero(flat[stride:] != flat[:-stride])
         first = first[first // stride % size != size - 1]  # the next is in the next row
         unknown = np.where(flat[first], first + stride, first)

@@ -24,7 +24,7 @@ from nidcli.files.meshes import Mesh
 from nidcli.model import Level, Model
 from nidcli.sdf.caps import capped
 from nidcli.sdf.continuation import continued
-from nidcli.sdf.fairing import levelled, relaxed
+from nidcli.sdf.fairing import faired
 from nidcli.sdf.field import Data, Share, solve_share
 from nidcli.sdf.frame import Frame
 from nidcli.sdf.lattice import BAND_NUMBERS, triangles
@@ -45,9 +45,6 @@ MOST, MOST_COARSE = 128, 96  # points that a cell of the finest level looks at, 
 VALUE_NOISE = (0.001, 0.002)  # of clean data: of values, in units of the domain, dense and sparse
 SLOPE_NOISE = (0.14, 0.1)  # and of slopes
 GUESSED_SLOPE = 0.25  # of estimated normals
-EVEN, UNEVEN = 1 / 3, 2.0  # spacings and deviations of the noise: what is smaller is of the lattice and of the cells
-MOST_ROUNDS = 64  # of what finer lattices than the cloud asks for would take
-LEVEL_ROUNDS = 16  # and beyond so many the few faces that levelling sees are too small for it to change anything
 FEWEST = 12  # points of which a surface can be made
 DESIGN_BYTES = 800 << 20
 NormalSource = Literal["auto", "file", "estimate"]
@@ -159,10 +156,7 @@ def reconstruct(
         raise InputError(
             f"No surface runs through the points of {name}; check its normals, or give --normals estimate."
         )
-    rounds = min(MOST_ROUNDS, round((max(EVEN * gap, UNEVEN * noise) * finest * steps / 2) ** 2))
-    vertices_V3 = relaxed(vertices_V3, faces_F3, rounds)
-    if gap > SPARSE[0] and rounds <= LEVEL_ROUNDS:
-        vertices_V3 = levelled(vertices_V3, faces_F3)
+    vertices_V3 = faired(vertices_V3, faces_F3, 2 / (finest * steps), gap, noise)
     components, _ = component_of_faces(faces_F3, len(vertices_V3))
     report = Report(
         points=len(cloud.points_N3),

@@ -39,9 +39,8 @@ def thinned(points_N3: np.ndarray, normals_N3: np.ndarray | None, most: int) -> 
     while len(points_N3) > most:
         key = np.floor(points_N3 / side).astype(np.int64) + (1 << 19)
         code = (key[:, 0] << 40) + (key[:, 1] << 20) + key[:, 2]
-        if normals_N3 is not None:  # the main direction, one of six, tells the sides of a sheet apart
-            axis = np.abs(normals_N3).argmax(1)
-            code = code * 6 + 2 * axis + (normals_N3[np.arange(len(axis)), axis] > 0)
+        if normals_N3 is not None:
+            code = code * 6 + facing(normals_N3)
         _, voxel, count = np.unique(code, return_inverse=True, return_counts=True)
         if len(count) <= most:
             mean = np.stack([np.bincount(voxel, points_N3[:, d]) for d in range(3)], 1) / count[:, None]
@@ -51,6 +50,12 @@ def thinned(points_N3: np.ndarray, normals_N3: np.ndarray | None, most: int) -> 
             return mean, normals_N3
         side *= 1.15
     return points_N3, normals_N3
+
+
+def facing(normals_N3: np.ndarray) -> np.ndarray:
+    """(N,) the main direction of normals, 0 ... 5: it tells the sides of a sheet apart."""
+    axis_N = np.abs(normals_N3).argmax(1)
+    return 2 * axis_N + (normals_N3[np.arange(len(axis_N)), axis_N] > 0)
 
 
 def supported(
