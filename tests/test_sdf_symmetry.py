@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from solid_cases import box_cloud, normals_of, sphere_cloud
 
+from nidcli.artifacts import load_model
+from nidcli.files.clouds import Cloud
+from nidcli.sdf.reconstruct import Options, reconstruct
 from nidcli.sdf.support import spacing
 from nidcli.sdf.symmetry import doubled
 
@@ -36,3 +39,16 @@ def test_a_bust_without_a_mirror_is_left_alone():
     keep = (points @ np.array([1.0, 0.7, 0.4]) < 0.1) & (points @ np.array([-0.5, 0.9, 0.3]) < 0.3)
     cut = points[keep]
     assert len(doubled(cut, cut / 0.9, spacing(cut))[0]) == len(cut)
+
+
+def test_a_gap_beside_the_mirror_where_images_make_nothing_denser_is_closed():
+    rng = np.random.default_rng(1)
+    around, across = rng.uniform(0, 2 * np.pi, (2, 6000))
+    kept = rng.uniform(0, 4, 6000) < 3 + np.cos(across)  # evenly over the area of a ring, 3 and 1 wide
+    around, across = around[kept], across[kept]
+    normals = np.stack([np.cos(across) * np.cos(around), np.cos(across) * np.sin(around), np.sin(across)], 1)
+    points = normals + 3 * np.stack([np.cos(around), np.sin(around), np.zeros(len(around))], 1)
+    far = np.linalg.norm(points - [0, 3, 1], axis=1) > 1.6 * spacing(points)
+    cloud = Cloud(points[far], normals[far])
+    told = reconstruct(load_model("chair").model, cloud, Options(resolution=64), lambda text: None).report
+    assert told.mirrored and told.closed == 1 and told.watertight

@@ -137,6 +137,7 @@ def reconstruct(
         wider = Frame.of(frame.outwards(points_N3))  # what is added may lie outside
         points_N3, zoom = wider.inwards(frame.outwards(points_N3)), wider.scale / frame.scale
         frame, noise, gap = wider, noise * zoom, gap * zoom
+    own_gap = gap  # images of points beside a mirror lie on these, and make nothing denser there
     if options.symmetry == "auto" and len(points_N3) <= MOST_DOUBLED:
         points_N3, normals_N3, mirrors = doubled(points_N3, normals_N3, gap, noise, MOST_DOUBLED)
         alike = len(points_N3) - seen - added
@@ -151,7 +152,7 @@ def reconstruct(
     shares = solve(model, data, finest)
     vertices_V3, faces_F3 = triangles(shares, steps)
     vertices_V3, faces_F3, removed = supported(vertices_V3, faces_F3, points_N3, gap)
-    vertices_V3, faces_F3, closed = capped(vertices_V3, faces_F3, points_N3, FAR[0] * gap)
+    vertices_V3, faces_F3, closed = capped(vertices_V3, faces_F3, points_N3, FAR[0] * own_gap)
     if not len(faces_F3):
         raise InputError(
             f"No surface runs through the points of {name}; check its normals, or give --normals estimate."
