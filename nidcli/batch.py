@@ -195,7 +195,10 @@ class _Run(Generic[Loaded]):
     def _collect(self, leave: int) -> None:
         """Report the writes that are finished, and wait until no more than `leave` are under way."""
         while self.writes and (self.writes[0][1].done() or len(self.writes) > leave):
-            task, future = self.writes.popleft()
+            task, future = self.writes[0]
+            if not future.cancelled():
+                future.exception()  # waits; an interrupt of that leaves it to be reported
+            self.writes.popleft()
             if future.cancelled():
                 continue
             try:

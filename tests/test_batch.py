@@ -183,6 +183,21 @@ def test_a_dry_run_reports_the_plan_and_writes_nothing(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_is_waited_for_when_the_interrupt_comes_is_reported(tmp_path: Path):
+    def write(path: Path) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # while the main thread waits
+        time.sleep(0.2)
+        path.write_text("whole")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        outcome = run(jobs(tmp_path, "a"), load, lambda names: [Done(None, write)], Recorder())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert outcome.interrupted and [item.error for item in outcome.items] == [None]
+    assert outcome.items[0].output is not None and Path(outcome.items[0].output).read_text() == "whole"
+
+
 def test_ctrl_c_keeps_whole_files_leaves_no_temporary_ones_and_exits_with_130(tmp_path: Path):
     script = textwrap.dedent(
         """
