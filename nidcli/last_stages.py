@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from nidcli.encoder import EncoderTraining
 from nidcli.engine import materialise
 from nidcli.gate_training import train_gate
 from nidcli.learn_spec import LearnSpec
 from nidcli.model import Model
+from nidcli.net_training import MEMORY, NetTraining
 from nidcli.observers import Observations, Observe, observer
 from nidcli.operators import Sample
 from nidcli.problem import DenseDesign
@@ -94,19 +94,15 @@ LAST_STAGES: dict[str, Callable[[Learner], Iterator[Progress]]] = {
 }
 
 
-def trainee(model: Model, spec: LearnSpec, stage: str) -> EncoderTraining:
+def trainee(model: Model, spec: LearnSpec, stage: str) -> NetTraining:
     """The training of the net of a stage, at its start."""
-    net, steps, again = {
-        "encoder": (model.encoder, spec.encoder_steps, {"replay": spec.encoder_replay}),
-        "detector": (model.detector, spec.detector_steps, {"replay": spec.encoder_replay}),
-        "finisher": (
-            model.finisher,
-            spec.finisher_steps,
-            {"replay": spec.finisher_replay, "memory": spec.finisher_memory},
-        ),
+    net, steps, replay, memory = {
+        "encoder": (model.encoder, spec.encoder_steps, spec.encoder_replay, MEMORY),
+        "detector": (model.detector, spec.detector_steps, spec.encoder_replay, MEMORY),
+        "finisher": (model.finisher, spec.finisher_steps, spec.finisher_replay, spec.finisher_memory),
     }[stage]
     assert net is not None
-    return EncoderTraining(net, steps, spec.encoder_rate, **again)
+    return NetTraining(net, steps, spec.encoder_rate, replay=replay, memory=memory)
 
 
 def share_of_limit(model: Model, stage: str) -> float:

@@ -7,9 +7,9 @@
     gate           trained on what the solver would answer                                        (gates.py)
     whole          the Gaussian of whole images, in closed form                        (restore/learning.py)
     mixture        Gaussians of cells, by expectation and maximisation                  (restore/mixing.py)
-    encoder        trained on partial observations of the collection                   (encoder.py, observers.py)
-    detector       trained on damaged photos of the collection                         (encoder.py, observers.py)
-    finisher       trained on what the mixture misses                                  (encoder.py, observers.py)
+    encoder        trained on partial observations of the collection                   (net_training.py, observers.py)
+    detector       trained on damaged photos of the collection                         (net_training.py, observers.py)
+    finisher       trained on what the mixture misses                                  (net_training.py, observers.py)
 
 Batches are drawn by (seed, level, cell, batch) alone, and every stage starts from what the checkpoint holds: a resumed
 run ends where an uninterrupted one does.
@@ -24,11 +24,11 @@ import torch
 from torch import Tensor
 
 from nidcli.atoms import Components, first_atoms, held_out_psnr, make_experts
-from nidcli.encoder import EncoderTraining
 from nidcli.errors import InputError, UsageError
 from nidcli.last_stages import LAST_STAGES, share_of_limit, trainee
 from nidcli.learn_spec import LearnSpec
 from nidcli.model import Level, Model
+from nidcli.net_training import NetTraining
 from nidcli.online import OnlineDictionary, Pace
 from nidcli.polish import polish
 from nidcli.progress import Place as Place
@@ -59,7 +59,7 @@ class Learner:
         self.model = Model(spec.model).to(device)
         self.place = Place()
         self.online: OnlineDictionary | None = None
-        self.training: EncoderTraining | None = None
+        self.training: NetTraining | None = None
         self._enter("atoms")
         self.began = time.monotonic()
 

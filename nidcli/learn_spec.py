@@ -29,10 +29,16 @@ class LearnSpec:
     encoder_replay: int = 1  # times that a batch of observations is learned from, of the detector as well
     finisher_replay: int = 100  # likewise of the finisher, for which the mixture has to answer
     finisher_memory: int = 160  # batches that it learns from again
+    corrector_steps: int = 10000
+    corrector_batch: int = 24  # pieces of clouds' lattices a step
+    corrector_rate: float = 7e-4
+    corrector_replay: int = 20  # times that a batch is learned from: reconstructing clouds takes long
+    corrector_memory: int = 64  # batches that are learned from again
     flip: bool = True  # every second batch is mirrored
     holdout: int = 0  # images kept out of learning, last by name; 0 is a twentieth, 200 at most
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.finisher_memory < 1:
-            raise ValueError(f"finisher_memory is a number of batches, 1 or more, not {self.finisher_memory}")
+        for name in ("finisher_memory", "corrector_memory"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is a number of batches, 1 or more, not {getattr(self, name)}")

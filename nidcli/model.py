@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from nidcli.corrector import Corrector, CorrectorSpec
 from nidcli.dictionary import Dictionary, DictionarySpec
 from nidcli.encoder import Encoder, EncoderSpec
 from nidcli.errors import UsageError
@@ -70,6 +71,7 @@ class ModelSpec:
     moe: MoeGateSpec | None = None
     mixture: MixtureSpec | None = None  # of the codes of the finest level's cells: details between scattered pixels
     finisher: EncoderSpec | None = None  # adds to the mixture's answer what that misses
+    corrector: CorrectorSpec | None = None  # adds to the field of a solid what its cells miss
 
     def __post_init__(self) -> None:
         if self.whole is not None and self.whole.cells != 1:
@@ -80,6 +82,8 @@ class ModelSpec:
                 raise ValueError("a mixture needs a level for the whole image, and one bank of cells of even pixels")
         elif self.finisher is not None:
             raise ValueError("a finisher adds to what a mixture says, and there is none")
+        if self.corrector is not None and self.kind != "sdf":
+            raise ValueError(f"a corrector is for solids (kind: sdf), not for kind {self.kind}")
         others = (self.detector, self.finisher, self.encoder if self.kind != "image" else None)
         if any(net is not None and net.partial for net in others):
             raise ValueError("partial convolutions are for the encoder of photos, which sees what is known of them")
@@ -158,6 +162,7 @@ class Model(nn.Module):
         self.mixture = Mixture(spec.mixture, finest.dictionary.channels + finest.orthonormal) if spec.mixture else None
         self.moe = _moe_gate(spec.moe, spec.levels[-1]) if spec.moe else None
         self.finisher = Encoder(spec.finisher) if spec.finisher else None
+        self.corrector = Corrector(spec.corrector) if spec.corrector else None
 
     def level(self, index: int) -> Level:
         """The level at an index, -1 the finest."""

@@ -11,7 +11,7 @@ from nidcli.dictionary import DictionarySpec
 from nidcli.files.clouds import Cloud
 from nidcli.files.meshes import Mesh
 from nidcli.model import LevelSpec, Model, ModelSpec
-from nidcli.sdf.learning import make_level
+from nidcli.sdf.levels import make_level
 from nidcli.sdf.spec import cell_samples
 
 RADII = (0.9, 0.6)  # of the torus

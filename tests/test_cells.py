@@ -10,11 +10,12 @@ import torch
 from faces import SAMPLES, SIDE, face_model, faces, psnr
 from torch import Tensor
 
-from nidcli.encoder import EncoderSpec, EncoderTraining
+from nidcli.encoder import EncoderSpec
 from nidcli.errors import UsageError
 from nidcli.fitting import Targets, fit_experts
 from nidcli.mixture import Mixture, MixtureSpec
 from nidcli.model import LevelSpec, Model, ModelSpec
+from nidcli.net_training import NetTraining
 from nidcli.observers import observer
 from nidcli.restore.cells import Cells, directions
 from nidcli.restore.estimate import View, view
@@ -177,7 +178,7 @@ def test_a_finisher_learns_what_the_mixture_misses():
     assert seen.shape == (8, 16, 16, 16) and truth.shape == (8, 12, 16, 16)
     asked = truth.isfinite()
     assert bool(asked.any()) and not bool(asked.all())
-    training = EncoderTraining(model.finisher, 150, replay=6)
+    training = NetTraining(model.finisher, 150, replay=6)
     for _ in training.run(pairs):
         pass
     training.finish()

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from nidcli.encoder import Encoder, EncoderSpec, EncoderTraining
+from nidcli.encoder import Encoder, EncoderSpec
 from nidcli.errors import UsageError
 from nidcli.model import Model, ModelSpec
+from nidcli.net_training import NetTraining
 from nidcli.observers import Observations, observer
 
 SPEC = EncoderSpec(inputs=2, channels=1, width=8, depth=2)
@@ -47,7 +48,7 @@ def test_pixels_folded_into_channels_come_back_in_their_places(size: tuple[int, 
     net = Encoder(replace(SPEC, fold=2))
     seen = torch.rand(2, 2, *size)
     assert torch.equal(net(seen), seen[:, :1])
-    training = EncoderTraining(net, 60, rate=1e-2, average=0.9)
+    training = NetTraining(net, 60, rate=1e-2, average=0.9)
     list(training.run(brighter))
     training.finish()
     assert error(net) < error(encoder()) / 2
@@ -62,7 +63,7 @@ def test_partial_convolutions_leave_out_what_is_not_known_and_learn_all_the_same
         known = (torch.rand(4, 1, 12, 12, generator=torch.Generator().manual_seed(step)) > 0.3).float()
         return torch.cat([seen, known], 1), truth
 
-    before, training = error(net, holed), EncoderTraining(net, 120, rate=1e-2, average=0.9)
+    before, training = error(net, holed), NetTraining(net, 120, rate=1e-2, average=0.9)
     list(training.run(holed))
     training.finish()
     assert error(net, holed) < before / 2
@@ -93,7 +94,7 @@ def test_partial_convolutions_are_refused_where_nothing_says_what_is_known():
 
 def test_the_rate_has_fallen_when_the_time_is_gone():
     net = encoder()
-    training = EncoderTraining(net, 1000, rate=1e-2)
+    training = NetTraining(net, 1000, rate=1e-2)
     steps = training.run(brighter, lambda: min(1.0, training.step / 5))
     rates = []
     for _ in range(7):
@@ -104,7 +105,7 @@ def test_the_rate_has_fallen_when_the_time_is_gone():
 
 def test_it_learns_what_the_estimate_misses():
     net = encoder()
-    before, training = error(net), EncoderTraining(net, 60, rate=1e-2, average=0.9)
+    before, training = error(net), NetTraining(net, 60, rate=1e-2, average=0.9)
     assert len(list(training.run(brighter))) == 60
     training.finish()
     assert error(net) < before / 4
@@ -112,16 +113,16 @@ def test_it_learns_what_the_estimate_misses():
 
 @pytest.mark.parametrize(("replay", "stop", "count"), [(1, 3, 8), (3, 31, 40)])
 def test_a_restored_training_ends_where_an_uninterrupted_one_does(replay: int, stop: int, count: int):
-    whole = EncoderTraining(encoder(), count, replay=replay)
+    whole = NetTraining(encoder(), count, replay=replay)
     list(whole.run(brighter))
     whole.finish()
 
-    first = EncoderTraining(encoder(), count, replay=replay)
+    first = NetTraining(encoder(), count, replay=replay)
     steps = first.run(brighter)
     for _ in range(stop):
         next(steps)
     saved = {name: tensor.clone() for name, tensor in first.state().items()}
-    second = EncoderTraining(encoder(seed=1), count, replay=replay)
+    second = NetTraining(encoder(seed=1), count, replay=replay)
     second.restore(saved, stop)
     assert len(list(second.run(brighter))) == count - stop
     second.finish()
@@ -136,7 +137,7 @@ def test_batches_are_observed_once_and_learned_from_several_times():
         asked.append(step)
         return brighter(step)
 
-    training = EncoderTraining(encoder(), 24 + 30, replay=3)
+    training = NetTraining(encoder(), 24 + 30, replay=3)
     list(training.run(noted))
     assert asked == [*range(24), *range(24, 24 + 30, 3)]
     assert len(training.remembered) == training.memory == 24

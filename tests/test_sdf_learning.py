@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ import torch
 from solid_cases import box_mesh, level_spec
 
 from nidcli.artifacts import load_model
+from nidcli.corrector import CorrectorSpec
 from nidcli.errors import InputError
 from nidcli.files.meshes import Mesh, write_mesh
 from nidcli.files.solids import open_meshes
 from nidcli.model import ModelSpec
+from nidcli.progress import Progress, total_steps
 from nidcli.sdf.learning import SurfaceLearner
 from nidcli.sdf.pieces import draw_pieces, turned
 from nidcli.sdf.solids import solid
@@ -114,6 +117,43 @@ def test_a_run_goes_on_from_its_checkpoint_to_the_same_moments(meshes: Path):
     list(second.run())
     for mine, theirs in zip(whole.model.state_dict().values(), second.model.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_a_corrector_is_learned_and_its_run_goes_on_to_the_same_weights(meshes: Path):
+    net = CorrectorSpec(width=4, depth=1)
+    spec = SurfaceSpec(
+        model=ModelSpec(kind="sdf", levels=(level_spec(4), level_spec(8)), corrector=net),
+        steps=2,
+        batch=4,
+        corrector_steps=4,
+        corrector_batch=9,
+        corrector_replay=3,
+        corrector_memory=1,
+    )
+    assert total_steps(spec) == 2 * 2 + 4
+    whole = SurfaceLearner(spec, open_meshes([str(meshes)]))
+    told = list(whole.run())
+    assert [line.step for line in told if line.stage == "corrector"] == [1, 2, 3, 4]
+    first = SurfaceLearner(spec, open_meshes([str(meshes)]))
+    running = first.run()
+    while next(running).stage != "corrector" or first.place.step < 2:
+        pass
+    state = {name: tensor.clone() for name, tensor in first.state().items()}
+    cast(Generator[Progress, None, None], running).close()  # ends the processes that make clouds
+    second = SurfaceLearner(spec, open_meshes([str(meshes)]))
+    second.restore(state, first.place)
+    list(second.run())
+    assert second.model.corrector is not None
+    assert any(parameter.abs().sum() > 0 for parameter in second.model.corrector.head[-1].parameters())
+    for mine, theirs in zip(whole.model.state_dict().values(), second.model.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_run_that_is_out_of_time_still_learns_every_level_from_something(meshes: Path):
+    spec = SurfaceSpec(model=ModelSpec(kind="sdf", levels=(level_spec(4), level_spec(8))), steps=5, batch=4)
+    learner = SurfaceLearner(spec, open_meshes([str(meshes)]), limit=1e-6)
+    assert [line.step for line in learner.run() if line.psnr is None] == [1, 1]
+    assert all(tensor.isfinite().all() for tensor in learner.model.state_dict().values())
 
 
 def test_a_folder_without_meshes_is_refused(tmp_path: Path):

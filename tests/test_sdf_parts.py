@@ -13,7 +13,7 @@ from nidcli.operators import Hermite
 from nidcli.problem import DenseDesign
 from nidcli.sdf.field import Data, solve_share
 from nidcli.sdf.frame import Frame
-from nidcli.sdf.lattice import closed_off, triangles
+from nidcli.sdf.lattice import bands, closed_off, triangles
 from nidcli.sdf.support import spacing, supported, thinned
 from nidcli.sdf.topology import compacted, component_of_faces, is_closed
 from nidcli.solvers.posterior import Ragged, posterior_means
@@ -131,14 +131,14 @@ def test_triangles_of_a_sphere_are_closed_look_outwards_and_do_not_depend_on_ban
         torch.full((800,), 0.05),
     )
     share = solve_share(small_model().level(0), 4, data, 1, 512)
-    vertices, faces = triangles([share], 8)
+    vertices, faces = triangles(bands([share], 8), share.cells * 8)
     near = np.linalg.norm(vertices, axis=1)
     outer = faces[((near[faces] > 0.8) & (near[faces] < 1)).all(1)]
     assert is_closed(outer)
     a, b, c = vertices[outer].transpose(1, 0, 2)
     assert np.einsum("fd,fd->", a, np.cross(b, c)) / 6 == pytest.approx(4 / 3 * np.pi * 0.9**3, rel=0.05)
     monkeypatch.setattr("nidcli.sdf.lattice.BAND_NUMBERS", 1)
-    again, other = triangles([share], 8)
+    again, other = triangles(bands([share], 8), share.cells * 8)
     assert (len(again), len(other)) == (len(vertices), len(faces))
 
 

@@ -10,7 +10,7 @@ Letters: S cells, K experts, L lattice points of a cell, G lattice points of a b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,11 +78,11 @@ def _draw(share: Share, steps: int, first: int, value_XYZ: Tensor, weight_XYZ: T
                 weight_XYZ[there] += weight_XX[here]
 
 
-def triangles(shares: Sequence[Share], steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (V, 3) in the domain, float64, and faces (F, 3), counter-clockwise from outside."""
-    side = shares[-1].cells * steps
+def triangles(field: Iterable[Band], side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) in the domain, float64, and faces (F, 3), counter-clockwise from outside. field : the bands of a
+    lattice of `side` steps."""
     corners, faces, count = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
-    for band in bands(shares, steps):
+    for band in field:
         value, known = closed_off(band.value_XYZ.numpy(), band.known_XYZ.numpy())
         if not (known.any() and (value[known] < 0).any() and (value[known] > 0).any()):
             continue

@@ -2,7 +2,8 @@
 
     for every level:
         atoms      second moments of pieces of solids, a batch from one solid at a time
-        experts    the mean piece and the principal components around it, as continuous functions    (fitting.py)
+        experts    the mean piece and the principal components around it, as continuous functions     (levels.py)
+    corrector      trained on clouds of the solids, reconstructed with these     (observing.py, net_training.py)
 
 The first expert is the mean piece, whose coefficient is 1 in every code; those of the others have the variances of the
 training codes, and do not correlate. Batches are drawn by (seed, level, step) alone, and every level starts from what
@@ -13,10 +14,10 @@ Letters: P pieces, N samples of a cell, K experts, B of them components.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -24,15 +25,19 @@ from torch import Tensor
 
 from nidcli.errors import InputError, NidError, UsageError
 from nidcli.files.solids import MeshCollection
-from nidcli.fitting import Targets, fit_experts
-from nidcli.model import Level, Model
+from nidcli.model import Model
+from nidcli.net_training import NetTraining
 from nidcli.progress import Place, Progress
+from nidcli.sdf.correction_loss import correction_loss, turned_pieces
+from nidcli.sdf.levels import held_out_psnr, make_level
+from nidcli.sdf.observatory import Observatory, workers_beside
 from nidcli.sdf.pieces import draw_pieces, turned
 from nidcli.sdf.solids import Solid, solid
-from nidcli.sdf.spec import SurfaceSpec, cell_samples
+from nidcli.sdf.spec import SurfaceSpec
 
 KEPT = 256  # solids that stay in memory
 ORIENTATIONS = 4  # in which every piece is counted
+ATOMS_SHARE = 0.25  # of a time limit, where a corrector is learned afterwards
 
 
 class SurfaceLearner:
@@ -54,6 +59,7 @@ class SurfaceLearner:
         self.model = Model(spec.model).to(device)
         self.place = Place()
         self.moments: Tensor | None = None
+        self.training: NetTraining | None = None
         self.hard = dict[int, str]()
         self._solids: OrderedDict[int, Solid | None] = OrderedDict()
         self._enter("atoms")
@@ -69,6 +75,9 @@ class SurfaceLearner:
             self._enter("atoms")
         if place.stage == "atoms":
             place.level = len(levels) - 1
+            self._enter("corrector")
+        if place.stage == "corrector":
+            yield from self._corrector()
             self._enter("done")
 
     def state(self) -> dict[str, Tensor]:
@@ -76,7 +85,8 @@ class SurfaceLearner:
         tensors = {f"model.{name}": tensor for name, tensor in self.entered.items()}
         if self.moments is not None:
             tensors["moments"] = self.moments
-        return tensors
+        state = self.training.state() if self.training else {}
+        return tensors | {f"training.{name}": tensor for name, tensor in state.items()}
 
     def restore(self, tensors: dict[str, Tensor], place: Place) -> None:
         """Go on from a checkpoint of a run with the same spec and data."""
@@ -84,7 +94,10 @@ class SurfaceLearner:
         self.entered = part("model.")
         self.model.load_state_dict(self.entered)
         self.place, self.moments = place, tensors.get("moments")
-        if self.moments is None:
+        if training := part("training."):
+            self.training = self._trainee()
+            self.training.restore({name: tensor.to(self.device) for name, tensor in training.items()}, place.step)
+        elif self.moments is None:
             place.step = 0
 
     def solid(self, index: int) -> Solid:
@@ -116,7 +129,7 @@ class SurfaceLearner:
         return found
 
     def _enter(self, stage: str) -> None:
-        self.place.stage, self.place.step, self.moments = stage, 0, None
+        self.place.stage, self.place.step, self.moments, self.training = stage, 0, None, None
         self.entered = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
     def _progress(self, steps: int, psnr: float | None = None) -> Progress:
@@ -125,7 +138,13 @@ class SurfaceLearner:
         return Progress(p.stage, p.level, 0, p.step, steps, round(p.seconds, 3), psnr)
 
     def _over(self, share: float) -> bool:
+        share *= ATOMS_SHARE if self.model.corrector else 1
         return self.limit is not None and time.monotonic() - self.began >= share * self.limit
+
+    def _spent(self) -> float:
+        """Of the limit's part that is the corrector's, 0 ... 1."""
+        gone = (time.monotonic() - self.began) / self.limit if self.limit else 0.0
+        return min(1.0, max(0.0, (gone - ATOMS_SHARE) / (1 - ATOMS_SHARE)))
 
     def chance(self, step: int) -> np.random.Generator:
         return np.random.default_rng((self.spec.seed, 1, self.place.level, step))
@@ -146,7 +165,7 @@ class SurfaceLearner:
         side = level.spec.pixels
         if self.moments is None:
             self.moments = torch.zeros(side**3 + 1, side**3 + 1, dtype=torch.float64)
-        while place.step < spec.steps and not self._over((place.level + 1) / len(spec.model.levels)):
+        while place.step < spec.steps and not (place.step and self._over((place.level + 1) / len(spec.model.levels))):
             chance = self.chance(place.step)
             pieces_PN = self._pieces(self._mesh(place.step), chance)
             every = [turned(pieces_PN, side, chance) for _ in range(ORIENTATIONS)] if spec.flip else [pieces_PN]
@@ -158,38 +177,41 @@ class SurfaceLearner:
         if self.held:
             yield self._progress(spec.steps, held_out_psnr(level, self._pieces(self.held[0], self.chance(1 << 20))))
 
+    # ---- corrector
 
-@torch.no_grad()
-def make_level(level: Level, moments_XX: Tensor, fit_steps: int, seed: int) -> float:
-    """From the sums of [piece, 1] [piece, 1]' to experts and the Gaussian of their codes; see `fit_experts`."""
-    count = moments_XX[-1, -1]
-    mean_N = moments_XX[:-1, -1] / count
-    covariance_NN = moments_XX[:-1, :-1] / count - mean_N[:, None] * mean_N
-    K = level.spec.dictionary.experts
-    power, vectors_NN = torch.linalg.eigh(covariance_NN)
-    components_NB = vectors_NN.flip(1)[:, : K - 1]
-    variance_B = power.flip(0)[: K - 1].clamp_min(0)
-    atoms_NK = torch.cat([mean_N[:, None], components_NB], 1)
-    level.prior_mean_BK.zero_()
-    level.prior_variance_BK.zero_()
-    level.prior_mean_BK[0, 0] = 1
-    level.prior_variance_BK[0, 1 : 1 + len(variance_B)] = variance_B.float()
-    samples = cell_samples(level.spec).to(level.prior_mean_BK)
-    importance_K = torch.cat([mean_N.square().sum()[None], variance_B])
-    targets = Targets(
-        samples,
-        len(samples),
-        atoms_NK.T[:, None].float(),
-        samples.new_zeros(len(samples), 0),
-        importance_K.float(),
-    )
-    return fit_experts(level.bank(), targets, fit_steps, torch.Generator().manual_seed(seed))
+    def _corrector(self) -> Iterator[Progress]:
+        spec, net = self.spec, self.model.corrector
+        if net is None:
+            return
+        training = self.training = self.training or self._trainee()
+        new = (step for step in range(training.step, training.steps) if training.fresh(step))
+        solid_of = lambda step: self.solid(self._mesh(step))  # noqa: E731
+        workers = workers_beside(self.device)
+        with Observatory(self.model, solid_of, spec.corrector_batch, new, spec.seed, workers) as seen:
 
+            def pairs(step: int) -> tuple[Tensor, Tensor]:
+                shown, truth = seen.pairs(step)
+                return shown.to(self.device), truth.to(self.device)
 
-@torch.no_grad()
-def held_out_psnr(level: Level, pieces_PN: Tensor) -> float:
-    """dB of a half cell above the error of pieces projected on the experts."""
-    atoms_NK = level.bank().atoms(cell_samples(level.spec).to(level.prior_mean_BK))[:, 0]
-    pieces_NP = pieces_PN.T.to(atoms_NK)
-    left = pieces_NP - atoms_NK @ torch.linalg.lstsq(atoms_NK, pieces_NP).solution
-    return -10 * math.log10(max(float(left.square().mean()), 1e-12))
+            for _ in training.run(pairs, self._spent):
+                self.place.step += 1
+                yield self._progress(training.steps)
+                if self._spent() >= 1:
+                    break
+        training.finish()
+
+    def _trainee(self) -> NetTraining:
+        spec, net = self.spec, self.model.corrector
+        assert net is not None
+        fold = net.spec.fold
+        return NetTraining(
+            net,
+            spec.corrector_steps,
+            spec.corrector_rate,
+            replay=spec.corrector_replay,
+            memory=spec.corrector_memory,
+            loss=partial(correction_loss, fold=fold),
+            vary=lambda seen, truth, step: turned_pieces(
+                seen, truth, fold, np.random.default_rng((spec.seed, 4, step))
+            ),
+        )

@@ -10,41 +10,29 @@ Letters: N points, V vertices, F faces.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 
 from nidcli.errors import InputError, UsageError
 from nidcli.files.clouds import Cloud
 from nidcli.files.meshes import Mesh
-from nidcli.model import Level, Model
+from nidcli.model import Model
 from nidcli.sdf.caps import capped
 from nidcli.sdf.continuation import continued
+from nidcli.sdf.correcting import drawn_bands
 from nidcli.sdf.fairing import faired
-from nidcli.sdf.field import Data, Share, solve_share
 from nidcli.sdf.frame import Frame
 from nidcli.sdf.lattice import BAND_NUMBERS, triangles
 from nidcli.sdf.normals import estimate_normals
-from nidcli.sdf.support import FAR, SPARSE, spacing, supported, thinned
-from nidcli.sdf.symmetry import completed, doubled
+from nidcli.sdf.solving import Oriented, understood
+from nidcli.sdf.support import FAR, spacing, supported, thinned
+from nidcli.sdf.symmetry import completed
 from nidcli.sdf.topology import component_of_faces, is_closed
 
 MOST_POINTS = 60_000  # points that are looked at; more are averaged in voxels
-MOST_DOUBLED = 5_000  # points: more say by themselves what their images would, which then only blur
-SIGHT = (4.0, 3.5)  # points across what a finest cell sees; fewer where they are sparse
-ROUGH = 13.0  # and standard deviations of the noise, at least: finer cells would draw it
-COARSEST, FINEST = 2, 64  # cells a side
-LEVELS = 3
-BLUR = 0.01  # of a half cell: what its experts cannot draw
-LEAST = 4  # points that a cell of a finer level must see
-MOST, MOST_COARSE = 128, 96  # points that a cell of the finest level looks at, and of those that it corrects
-VALUE_NOISE = (0.001, 0.002)  # of clean data: of values, in units of the domain, dense and sparse
-SLOPE_NOISE = (0.14, 0.1)  # and of slopes
-GUESSED_SLOPE = 0.25  # of estimated normals
 FEWEST = 12  # points of which a surface can be made
 DESIGN_BYTES = 800 << 20
 NormalSource = Literal["auto", "file", "estimate"]
@@ -123,7 +111,7 @@ def reconstruct(
         estimated = estimate_normals(points_N3, wanted)
         normals_N3, noise = estimated.normals_N3, estimated.noise
     assert normals_N3 is not None
-    gap, seen, added, alike = spacing(points_N3), len(points_N3), 0, 0
+    gap, seen, added = spacing(points_N3), len(points_N3), 0
     if options.complete != "none":
         points_N3, normals_N3, mirrors = completed(points_N3, normals_N3, gap)
         planes = " and ".join("xyz"[mirror.axis] for mirror in mirrors) or "no axis: none is a mirror"
@@ -137,27 +125,21 @@ def reconstruct(
         wider = Frame.of(frame.outwards(points_N3))  # what is added may lie outside
         points_N3, zoom = wider.inwards(frame.outwards(points_N3)), wider.scale / frame.scale
         frame, noise, gap = wider, noise * zoom, gap * zoom
-    own_gap = gap  # images of points beside a mirror lie on these, and make nothing denser there
-    if options.symmetry == "auto" and len(points_N3) <= MOST_DOUBLED:
-        points_N3, normals_N3, mirrors = doubled(points_N3, normals_N3, gap, noise, MOST_DOUBLED)
-        alike = len(points_N3) - seen - added
-        if alike:
-            planes = " and ".join("xyz"[mirror.axis] for mirror in mirrors)
-            tell(f"{name} is symmetric along {planes}: {alike} mirrored points lie on what is seen.")
-            gap = spacing(points_N3)
-    finest = max(4, min(FINEST, 4 * round(1 / max(float(np.interp(gap, SPARSE, SIGHT)) * gap, ROUGH * noise))))
-    steps = max(2, -(-(options.resolution or default_resolution(finest)) // finest))
-    exact, slope = (float(np.interp(gap, SPARSE, ends)) for ends in (VALUE_NOISE, SLOPE_NOISE))
-    data = _data(model, points_N3, normals_N3, math.hypot(noise, exact), slope if given else GUESSED_SLOPE)
-    shares = solve(model, data, finest)
-    vertices_V3, faces_F3 = triangles(shares, steps)
-    vertices_V3, faces_F3, removed = supported(vertices_V3, faces_F3, points_N3, gap)
-    vertices_V3, faces_F3, closed = capped(vertices_V3, faces_F3, points_N3, FAR[0] * own_gap)
+    cloud_N3 = Oriented(points_N3, normals_N3, gap, noise, given)
+    field = understood(model, cloud_N3, options.resolution, symmetric=options.symmetry == "auto")
+    points_N3, alike = field.points_N3, len(field.points_N3) - seen - added
+    if alike:
+        planes = " and ".join("xyz"[mirror.axis] for mirror in field.mirrors)
+        tell(f"{name} is symmetric along {planes}: {alike} mirrored points lie on what is seen.")
+    vertices_V3, faces_F3 = triangles(drawn_bands(model, field), field.side)
+    vertices_V3, faces_F3, removed = supported(vertices_V3, faces_F3, points_N3, field.gap)
+    # images of points beside a mirror lie on these, and make nothing denser there: the cloud's own spacing
+    vertices_V3, faces_F3, closed = capped(vertices_V3, faces_F3, points_N3, FAR[0] * gap)
     if not len(faces_F3):
         raise InputError(
             f"No surface runs through the points of {name}; check its normals, or give --normals estimate."
         )
-    vertices_V3 = faired(vertices_V3, faces_F3, 2 / (finest * steps), gap, noise)
+    vertices_V3 = faired(vertices_V3, faces_F3, field.step, field.gap, noise)
     components, _ = component_of_faces(faces_F3, len(vertices_V3))
     report = Report(
         points=len(cloud.points_N3),
@@ -172,8 +154,8 @@ def reconstruct(
         closed=closed,
         normals="file" if given else "estimated",
         noise=noise / frame.scale,
-        resolution=finest * steps,
-        cells=sum(len(share.cell_S) for share in shares),
+        resolution=field.side,
+        cells=sum(len(share.cell_S) for share in field.shares),
         centre=tuple(map(float, frame.centre_3)),
         scale=frame.scale,
     )
@@ -190,41 +172,3 @@ def plan_note(options: Options) -> str:
     """What --dry-run says about memory: a band of the lattice, and the designs of a run of cells."""
     lattice = 24 * min(BAND_NUMBERS, ((options.resolution or 256) + 1) ** 3)
     return f"Memory beyond the clouds: up to {(lattice + DESIGN_BYTES) / 2**20:.0f} MiB for the field and the designs."
-
-
-def solve(model: Model, data: Data, finest: int) -> list[Share]:
-    """Coarse to fine: each level explains what those below it left."""
-    shares = list[Share]()
-    noise = data.value_noise
-    for cells in chain(finest):
-        data = replace(data, value_noise=math.hypot(noise, BLUR / cells))
-        most = MOST if cells == finest else MOST_COARSE
-        share = solve_share(nearest_level(model, cells), cells, data, LEAST if shares else 1, most, first=not shares)
-        shares.append(share)
-        if cells != finest:
-            data = data.minus(share.jets(data.points_N3))
-    return shares
-
-
-def chain(finest: int) -> Sequence[int]:
-    """Cells a side of the levels, each half of the next."""
-    return [finest >> i for i in reversed(range(LEVELS)) if finest >> i >= COARSEST]
-
-
-def nearest_level(model: Model, cells: int) -> Level:
-    """The level learned at the size nearest to that of `cells` a side."""
-    return min(
-        (model.level(i) for i in range(len(model.levels))), key=lambda one: abs(math.log(cells / one.spec.cells))
-    )
-
-
-def default_resolution(finest: int) -> int:
-    """Lattice steps: a few a cell, more than a sparse cloud can fill are not needed."""
-    return min(256, 8 * finest)
-
-
-def _data(model: Model, points_N3: np.ndarray, normals_N3: np.ndarray, noise: float, slope: float) -> Data:
-    device = model.level(0).prior_mean_BK.device
-    points = torch.from_numpy(points_N3).float().to(device)
-    normals = torch.from_numpy(normals_N3).float().to(device)
-    return Data(points, torch.zeros_like(points[:, 0]), normals, noise, torch.full_like(points[:, 0], slope))

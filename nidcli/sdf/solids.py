@@ -20,6 +20,7 @@ from nidcli.sdf.topology import is_closed
 
 RESOLUTION = 20_000  # leaves of the octree, as the authors have it
 HARD = 0.02  # of the longest side: a shell whose surface lies this far off the mesh's on average is worth a remark
+STRAIGHT = 0.98  # cosine between a face's normal and the way from it
 _PROBE = 60_000
 
 
@@ -36,13 +37,25 @@ class Solid:
         return Mesh(self.vertices_V3.astype(np.float64), self.faces_F3.astype(np.int64))
 
     def distance(self, points_N3: np.ndarray) -> np.ndarray:
-        """(N,) signed distances in units of the frame, negative inside."""
+        """(N,) signed distances in units of the frame, negative inside.
+
+        The sign is that of the nearest face where the point lies straight above it; beside edges and corners, where
+        faces may disagree, it is that of the winding number, which takes twice as long.
+        """
         if len(points_N3) == 1:  # the library takes a single row for something else
             return self.distance(np.repeat(points_N3, 2, 0))[:1]
-        found = _library().signed_distance_to_mesh(
-            np.ascontiguousarray(points_N3, np.float32), self.vertices_V3, self.faces_F3
-        )
-        return np.asarray(found[0], np.float32)
+        asked_N3 = np.ascontiguousarray(points_N3, np.float32)
+        far_N, face_N, share_N3 = _library().closest_points_on_mesh(asked_N3, self.vertices_V3, self.faces_F3)
+        corners_N33 = self.vertices_V3[self.faces_F3[face_N]]
+        away_N3 = asked_N3 - np.einsum("nc,ncd->nd", share_N3, corners_N33)
+        cross_N3 = np.cross(corners_N33[:, 1] - corners_N33[:, 0], corners_N33[:, 2] - corners_N33[:, 0])
+        above_N = np.einsum("nd,nd->n", away_N3, cross_N3) / np.maximum(np.linalg.norm(cross_N3, axis=1), 1e-20)
+        found_N = np.where(above_N > 0, far_N, -far_N).astype(np.float32)
+        unsure_N = np.abs(above_N) < STRAIGHT * far_N
+        if unsure_N.any():
+            rows = np.flatnonzero(unsure_N) if unsure_N.sum() > 1 else np.flatnonzero(unsure_N).repeat(2)
+            found_N[rows] = _library().signed_distance_to_mesh(asked_N3[rows], self.vertices_V3, self.faces_F3)[0]
+        return found_N
 
     def sample(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Points on the surface and their outward normals, (N, 3) each."""

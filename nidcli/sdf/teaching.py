@@ -14,7 +14,8 @@ from nidcli.metadata import described
 from nidcli.model import LevelSpec
 from nidcli.progress import total_steps
 from nidcli.report import rank
-from nidcli.sdf.learning import KEPT, SurfaceLearner, held_out_psnr
+from nidcli.sdf.learning import KEPT, SurfaceLearner
+from nidcli.sdf.levels import held_out_psnr
 from nidcli.sdf.pieces import draw_pieces
 from nidcli.sdf.spec import Preset as Preset
 from nidcli.training import Changes, on_terms

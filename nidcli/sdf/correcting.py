@@ -1,0 +1,169 @@
+"""A field on its lattice with what its cells miss: where the net of `corrector.py` is asked, and what it is shown.
+
+It sees the field in lattice steps, where cells decide, and in every folded lattice point how many points of the cloud
+lie there and the sum of their normals, spread linearly. It answers on the lattice that the density asks for, on which
+it was learned; a finer one takes the answer in between, a coarser one, asked for to be quick, is drawn without, and so
+are clouds without noise that are dense enough.
+
+Letters: N points, X, Y, Z lattice points, or folded ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from scipy.ndimage import map_coordinates
+from torch import Tensor
+
+from nidcli.corrector import Corrector, folded, unfolded
+from nidcli.model import Model
+from nidcli.sdf.angular import SPREAD, angular, spread
+from nidcli.sdf.lattice import Band, bands
+from nidcli.sdf.solving import Field, default_resolution
+
+DENSE = 40  # cells a side beyond which hardly anything is missed
+LOST, REFUTED = 0.3, 0.03  # of a cosine with a point's normal; share of the points that so refute all corrections
+CLIP = 8.0  # lattice steps: further from the surface values say nothing
+NEAR = 3.0  # and this near to it lattice points are corrected
+MOST, HALO = 800_000, 8  # folded lattice points that are looked at at once, and a side around those that are answered
+VALUE_UNIT, GAP_UNIT = 4.0, 8.0  # lattice steps: inputs are of the order of one
+
+
+def drawn_bands(model: Model, field: Field) -> Iterator[Band]:
+    """The bands of a field's lattice, corrected where the dictionary has a corrector."""
+    finest = field.shares[-1].cells
+    usual, dense = usual_steps(finest), finest > DENSE or field.noise > 0
+    if model.corrector is None or field.steps < usual or dense:
+        yield from bands(field.shares, field.steps)
+        return
+    parts = list(bands(field.shares, usual))
+    correction_XYZ = _correction(model.corrector, field, parts)
+    for band in parts if field.steps == usual else bands(field.shares, field.steps):
+        planes = range(band.first, band.first + len(band.value_XYZ))
+        band.value_XYZ.add_(_between(correction_XYZ, planes, field.side))
+        yield band
+
+
+def usual_steps(finest: int) -> int:
+    """Lattice steps a cell that the density asks for."""
+    return max(2, -(-default_resolution(finest) // finest))
+
+
+@torch.no_grad()
+def _correction(net: Corrector, field: Field, parts: list[Band]) -> Tensor:
+    """(X, Y, Z) in units of the domain, on the lattice of these bands."""
+    value_XYZ, known_XYZ = (
+        torch.cat([*(getattr(part, name)[:-1] for part in parts[:-1]), getattr(parts[-1], name)])
+        for name in ("value_XYZ", "known_XYZ")
+    )
+    side, fold, unit = len(value_XYZ) - 1, net.spec.fold, net.spec.unit
+    scale, device = 2 / side, next(net.parameters()).device
+    size = -(-(side + 1) // fold)
+    pad = (0, size * fold - side - 1) * 3
+    value_XYZ = torch.nn.functional.pad((value_XYZ / scale).clamp_(-CLIP, CLIP), pad)
+    known_XYZ = torch.nn.functional.pad(known_XYZ, pad)
+    splat_4XYZ = splatted(folded_places(field.points_N3, scale, fold), field.normals_N3, (size,) * 3)
+    out_XYZ = torch.zeros_like(value_XYZ)
+    near_XYZ = known_XYZ & (value_XYZ.abs() < NEAR)
+    for corner, ends in _tiles([_extent(near_XYZ, d, fold) for d in range(3)]):
+        here = tuple(slice(fold * a, fold * b) for a, b in zip(corner, ends, strict=True))
+        if not near_XYZ[here].any():
+            continue
+        low = [max(0, at - HALO) // unit * unit for at in corner]  # halved as the whole would be
+        around = [slice(a, min(size, b + HALO)) for a, b in zip(low, ends, strict=True)]
+        wide = tuple(slice(fold * s.start, fold * s.stop) for s in around)
+        seen = shown(value_XYZ[wide], known_XYZ[wide], splat_4XYZ[:, *around], field.gap / scale, fold).to(device)
+        fill = [(0, -n % unit) for n in reversed(seen.shape[1:])]
+        seen = torch.nn.functional.pad(seen, tuple(itertools.chain(*fill)))
+        answer = unfolded(net(seen[None].contiguous(memory_format=torch.channels_last_3d)), fold)[0].cpu()
+        inner = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(here, wide, strict=True))
+        out_XYZ[here] = answer[inner]
+    places_N3 = folded_places(field.points_N3, scale, fold)
+    said_N3 = angular(field.points_N3, field.normals_N3)[:, None].repeat(3, 1)
+    said_4XYZ = splatted(places_N3, said_N3, (size,) * 3)
+    share_XYZ = spread(said_4XYZ[0].numpy(), said_4XYZ[1].numpy(), SPREAD * field.gap / (scale * fold))
+    share_XYZ = torch.nn.functional.interpolate(share_XYZ[None, None], scale_factor=fold, mode="trilinear")[0, 0]
+    out_XYZ = out_XYZ * known_XYZ * share_XYZ
+    before, after = (_agreement(part.numpy(), field, scale) for part in (value_XYZ, value_XYZ + out_XYZ))
+    if (after < before - LOST).mean() > REFUTED:
+        out_XYZ.zero_()
+    return out_XYZ[: side + 1, : side + 1, : side + 1] * scale
+
+
+def _agreement(value_XYZ: np.ndarray, field: Field, step: float) -> np.ndarray:
+    """(N,) cosines between the normals of points and the slope of a field on the lattice there."""
+    place_3N = ((field.points_N3 + 1) / step).T
+    ends = [
+        [map_coordinates(value_XYZ, place_3N + way * axis[:, None], order=1) for way in (1, -1)] for axis in np.eye(3)
+    ]
+    slope_N3 = np.stack([up - down for up, down in ends], 1)
+    cosine_N: np.ndarray = (slope_N3 * field.normals_N3).sum(1) / np.linalg.norm(slope_N3, axis=1).clip(1e-9)
+    return cosine_N
+
+
+def shown(value_XYZ: Tensor, known_XYZ: Tensor, splat_4XYZ: Tensor, gap: float, fold: int) -> Tensor:
+    """(I, X, Y, Z): what the net sees of a piece of a lattice. value_XYZ, gap : in lattice steps."""
+    value = folded((value_XYZ * known_XYZ / VALUE_UNIT)[None], fold)[0]
+    known = folded(known_XYZ.to(value)[None], fold)[0]
+    return torch.cat([value, known, splat_4XYZ.to(value), torch.full_like(value[:1], gap / GAP_UNIT)])
+
+
+def folded_places(points_N3: np.ndarray, step: float, fold: int) -> np.ndarray:
+    """(N, 3) points of the domain in folded lattice steps from the first folded point's middle."""
+    places: np.ndarray = ((points_N3 + 1) / step - (fold - 1) / 2) / fold
+    return places
+
+
+def splatted(place_N3: np.ndarray, normal_N3: np.ndarray, size: tuple[int, int, int]) -> Tensor:
+    """(4, X, Y, Z): how many points, and the sum of their normals, spread over the eight lattice points around."""
+    base_N3 = np.floor(place_N3).astype(np.int64)
+    share_N3 = place_N3 - base_N3
+    out_4G = np.zeros((4, int(np.prod(size))), np.float32)
+    for corner in np.ndindex(2, 2, 2):
+        at_N3 = base_N3 + corner
+        weight_N = np.where(corner, share_N3, 1 - share_N3).prod(1)
+        inside_N = ((at_N3 >= 0) & (at_N3 < size)).all(1)
+        flat = np.ravel_multi_index(at_N3[inside_N].T, size)
+        for row, values_N in zip(out_4G, (weight_N, *(weight_N[:, None] * normal_N3).T), strict=True):
+            row += np.bincount(flat, values_N[inside_N], len(row)).astype(np.float32)
+    return torch.from_numpy(out_4G.reshape(4, *size))
+
+
+def _tiles(extents: list[tuple[int, int]]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Corners and ends of boxes of about equal sides that are small enough with what is seen around them."""
+    length, parts = [b - a for a, b in extents], [1, 1, 1]
+    side = lambda d: -(-length[d] // parts[d])  # noqa: E731
+    while min(length) > 0 and math.prod(side(d) + 2 * HALO for d in range(3)) > MOST:
+        longest = max(range(3), key=side)
+        if side(longest) <= HALO:
+            break
+        parts[longest] += 1
+    axes = [[(at, min(at + side(d), b)) for at in range(a, b, max(1, side(d)))] for d, (a, b) in enumerate(extents)]
+    for box in itertools.product(*axes):
+        corner, ends = zip(*box, strict=True)
+        yield corner, ends
+
+
+def _extent(near_XYZ: Tensor, dim: int, fold: int) -> tuple[int, int]:
+    """Folded lattice points along an axis between which there is anything to correct."""
+    others = [d for d in range(3) if d != dim]
+    where = near_XYZ.any(others[1]).any(others[0]).nonzero().squeeze(1)
+    return (int(where[0]) // fold, int(where[-1]) // fold + 1) if len(where) else (0, 0)
+
+
+def _between(coarse_XYZ: Tensor, planes: range, side: int) -> Tensor:
+    """Planes of a lattice of `side` steps, linear between the points of a coarser one."""
+    steps = len(coarse_XYZ) - 1
+    if steps == side:
+        return coarse_XYZ[planes.start : planes.stop]
+    for dim, places in enumerate((torch.tensor(planes), torch.arange(side + 1), torch.arange(side + 1))):
+        at = places * (steps / side)
+        low = at.floor().long().clamp(0, steps - 1)
+        share = (at - low).view(-1, *[1] * (2 - dim))
+        first, second = coarse_XYZ.index_select(dim, low), coarse_XYZ.index_select(dim, low + 1)
+        coarse_XYZ = torch.lerp(first, second, share)
+    return coarse_XYZ

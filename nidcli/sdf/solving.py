@@ -1,0 +1,120 @@
+"""From points with normals to a field: the density decides the cells, and these are solved from coarse to fine.
+
+Letters: N points.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from nidcli.model import Level, Model
+from nidcli.sdf.field import Data, Share, solve_share
+from nidcli.sdf.support import SPARSE, spacing
+from nidcli.sdf.symmetry import Mirror, doubled
+
+MOST_DOUBLED = 5_000  # points: more say by themselves what their images would, which then only blur
+SIGHT = (4.0, 3.5)  # points across what a finest cell sees; fewer where they are sparse
+ROUGH = 13.0  # and standard deviations of the noise, at least: finer cells would draw it
+COARSEST, FINEST = 2, 64  # cells a side
+LEVELS = 3
+BLUR = 0.01  # of a half cell: what its experts cannot draw
+LEAST = 4  # points that a cell of a finer level must see
+MOST, MOST_COARSE = 128, 96  # points that a cell of the finest level looks at, and of those that it corrects
+VALUE_NOISE = (0.001, 0.002)  # of clean data: of values, in units of the domain, dense and sparse
+SLOPE_NOISE = (0.14, 0.1)  # and of slopes
+GUESSED_SLOPE = 0.25  # of estimated normals
+
+
+@dataclass(frozen=True)
+class Oriented:
+    """Points in the domain and their normals. gap : between neighbours; noise : standard deviation of the points;
+    given : whether the normals are those of the file."""
+
+    points_N3: np.ndarray
+    normals_N3: np.ndarray
+    gap: float
+    noise: float
+    given: bool
+
+
+@dataclass(frozen=True)
+class Field:
+    """A solid's field as shares of levels, and what it was made of. points_N3, normals_N3, gap : with mirror images
+    along `mirrors`; steps : of the lattice it is to be drawn on, a cell of the finest."""
+
+    shares: Sequence[Share]
+    steps: int
+    points_N3: np.ndarray
+    normals_N3: np.ndarray
+    gap: float
+    noise: float
+    mirrors: Sequence[Mirror]
+
+    @property
+    def side(self) -> int:
+        """Steps of the lattice along the domain."""
+        return self.shares[-1].cells * self.steps
+
+    @property
+    def step(self) -> float:
+        """In units of the domain."""
+        return 2 / self.side
+
+
+def understood(model: Model, cloud: Oriented, resolution: int, *, symmetric: bool) -> Field:
+    """The field of a cloud. resolution : lattice steps along the domain, at least, 0 by density; symmetric : mirror
+    images of points are used where they lie on what is seen."""
+    points_N3, normals_N3, gap, noise = cloud.points_N3, cloud.normals_N3, cloud.gap, cloud.noise
+    mirrors: list[Mirror] = []
+    if symmetric and len(points_N3) <= MOST_DOUBLED:
+        points_N3, normals_N3, mirrors = doubled(points_N3, normals_N3, gap, noise, MOST_DOUBLED)
+        gap = spacing(points_N3) if len(points_N3) > len(cloud.points_N3) else gap
+    finest = max(4, min(FINEST, 4 * round(1 / max(float(np.interp(gap, SPARSE, SIGHT)) * gap, ROUGH * noise))))
+    exact, slope = (float(np.interp(gap, SPARSE, ends)) for ends in (VALUE_NOISE, SLOPE_NOISE))
+    slope = slope if cloud.given else GUESSED_SLOPE
+    shares = solve(model, _data(model, points_N3, normals_N3, math.hypot(noise, exact), slope), finest)
+    steps = max(2, -(-(resolution or default_resolution(finest)) // finest))
+    return Field(shares, steps, points_N3, normals_N3, gap, noise, mirrors)
+
+
+def solve(model: Model, data: Data, finest: int) -> list[Share]:
+    """Coarse to fine: each level explains what those below it left."""
+    shares = list[Share]()
+    noise = data.value_noise
+    for cells in chain(finest):
+        data = replace(data, value_noise=math.hypot(noise, BLUR / cells))
+        most = MOST if cells == finest else MOST_COARSE
+        share = solve_share(nearest_level(model, cells), cells, data, LEAST if shares else 1, most, first=not shares)
+        shares.append(share)
+        if cells != finest:
+            data = data.minus(share.jets(data.points_N3))
+    return shares
+
+
+def chain(finest: int) -> Sequence[int]:
+    """Cells a side of the levels, each half of the next."""
+    return [finest >> i for i in reversed(range(LEVELS)) if finest >> i >= COARSEST]
+
+
+def nearest_level(model: Model, cells: int) -> Level:
+    """The level learned at the size nearest to that of `cells` a side."""
+    return min(
+        (model.level(i) for i in range(len(model.levels))), key=lambda one: abs(math.log(cells / one.spec.cells))
+    )
+
+
+def default_resolution(finest: int) -> int:
+    """Lattice steps: a few a cell, more than a sparse cloud can fill are not needed."""
+    return min(256, 8 * finest)
+
+
+def _data(model: Model, points_N3: np.ndarray, normals_N3: np.ndarray, noise: float, slope: float) -> Data:
+    device = model.level(0).prior_mean_BK.device
+    points = torch.from_numpy(points_N3).float().to(device)
+    normals = torch.from_numpy(normals_N3).float().to(device)
+    return Data(points, torch.zeros_like(points[:, 0]), normals, noise, torch.full_like(points[:, 0], slope))
