@@ -19,7 +19,7 @@ from nidcli.sdf import correcting
 from nidcli.sdf.angular import angular
 from nidcli.sdf.correcting import drawn_bands, folded_places, shown, splatted
 from nidcli.sdf.correction_loss import correction_loss, turned_pieces
-from nidcli.sdf.observing import PIECE, observed
+from nidcli.sdf.observing import PIECE, observed, piece_bytes
 from nidcli.sdf.reconstruct import Options, reconstruct
 from nidcli.sdf.solids import solid
 from nidcli.sdf.solving import Field, Oriented, understood
@@ -218,6 +218,7 @@ def test_what_is_observed_of_a_solid_is_near_the_truth_and_depends_on_the_seed_a
     fold = SPEC.fold
     assert seen.shape == (3, 2 * fold**3 + POINT_CHANNELS, *[PIECE] * 3) and truth.shape == (3, fold**3, *[PIECE] * 3)
     first, wanted = unfolded(seen[:, : fold**3].float() * 4, fold), unfolded(truth.float(), fold)
+    assert piece_bytes(SPEC) * 3 == 2 * (seen.numel() + truth.numel())
     asked = wanted.isfinite() & (wanted.abs() < 2)
     assert asked.sum() > 1000 and (first - wanted)[asked].abs().median() < 0.5
     again, other = (observed(model, box, np.random.default_rng(seed), 3)[0] for seed in (3, 4))

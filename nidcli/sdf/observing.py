@@ -17,7 +17,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from nidcli.corrector import folded
+from nidcli.corrector import POINT_CHANNELS, CorrectorSpec, folded
 from nidcli.errors import InputError
 from nidcli.model import Model
 from nidcli.sdf.correcting import CLIP, folded_places, shown, splatted, usual_steps
@@ -39,6 +39,11 @@ WITHIN, KNOWN = 6.0, 3.0  # lattice steps from the field's surface, and spacings
 THIN, AROUND = 1.2, 1.6  # lattice steps across a sheet, and around it, where the field is left as it is
 PROBES = 60_000  # points of the surface that are looked at for sheets
 LEAST, TRIES = 200, 8  # lattice points of a piece where truth is asked
+
+
+def piece_bytes(spec: CorrectorSpec) -> int:
+    """Of a piece and its truth, in half precision."""
+    return 2 * (3 * spec.fold**3 + POINT_CHANNELS) * PIECE**3
 
 
 def observed(model: Model, solid: Solid, chance: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from nidcli.progress import total_steps
 from nidcli.report import rank
 from nidcli.sdf.learning import KEPT, SurfaceLearner
 from nidcli.sdf.levels import held_out_psnr
+from nidcli.sdf.observing import piece_bytes
 from nidcli.sdf.pieces import draw_pieces
 from nidcli.sdf.spec import Preset as Preset
 from nidcli.training import Changes, on_terms
@@ -85,14 +86,16 @@ def plan(learner: SurfaceLearner, budget: int) -> Plan:
     """The size of a run, without a step of it. budget : not used, shells are few and kept by number."""
     spec, levels = learner.spec, learner.spec.model.levels
     numbers = sum(tensor.numel() for tensor in learner.model.state_dict().values())
-    samples = max(level.pixels for level in levels) ** 3
+    samples, net = max(level.pixels for level in levels) ** 3, spec.model.corrector
+    again = spec.corrector_memory * spec.corrector_batch * piece_bytes(net) if net else 0
     return Plan(
         meshes=len(learner.collection),
         held_out=len(learner.held),
         experts=sum(level.dictionary.experts for level in levels),
         levels=len(levels),
         steps=total_steps(spec),
-        memory=min(KEPT, len(learner.collection)) * SOLID_BYTES + 6 * 8 * samples**2 + 24 * spec.batch * samples,
+        memory=min(KEPT, len(learner.collection)) * SOLID_BYTES
+        + max(6 * 8 * samples**2 + 24 * spec.batch * samples, again),
         file_bytes=4 * numbers,
     )
 
