@@ -44,3 +44,15 @@ def test_a_chair_that_was_never_seen(data: Path):
     quality = compare(found.mesh, truth.mesh)
     assert quality.chamfer < FLOOR[0] and quality.normal_consistency > FLOOR[1]
     assert found.report.components == 1
+
+
+def test_a_sparse_cloud_is_corrected_where_cells_alone_fall_short(data: Path):
+    chair, model = held_out(data / "meshes")[4], load_model("chair").model
+    truth = solid(read_mesh(chair.path), chair.path.name)
+    points, normals = truth.sample(500, np.random.default_rng(4))
+    found = reconstruct(model, Cloud(points, normals), Options(), lambda text: None)
+    quality = compare(found.mesh, truth.mesh)
+    assert quality.chamfer < 0.065 and quality.normal_consistency > 0.954 and found.report.watertight
+    model.corrector = None
+    alone = compare(reconstruct(model, Cloud(points, normals), Options(), lambda text: None).mesh, truth.mesh)
+    assert quality.chamfer < 0.9 * alone.chamfer and quality.normal_consistency > alone.normal_consistency + 0.003
