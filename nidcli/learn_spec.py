@@ -39,6 +39,6 @@ class LearnSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("finisher_memory", "corrector_memory"):
+        for name in ("finisher_memory", "corrector_memory", "corrector_batch"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is a number of batches, 1 or more, not {getattr(self, name)}")
+                raise ValueError(f"{name} is a number, 1 or more, not {getattr(self, name)}")

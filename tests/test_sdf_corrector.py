@@ -17,7 +17,7 @@ from nidcli.corrector import POINT_CHANNELS, Corrector, CorrectorSpec, folded, u
 from nidcli.model import Model, ModelSpec
 from nidcli.sdf import correcting
 from nidcli.sdf.angular import angular
-from nidcli.sdf.correcting import drawn_bands, folded_places, shown, splatted
+from nidcli.sdf.correcting import drawn, folded_places, shown, splatted
 from nidcli.sdf.correction_loss import correction_loss, turned_pieces
 from nidcli.sdf.observing import PIECE, observed, piece_bytes
 from nidcli.sdf.reconstruct import Options, reconstruct
@@ -111,17 +111,17 @@ def test_tiles_and_bands_answer_as_the_whole_does(monkeypatch: pytest.MonkeyPatc
     torch.manual_seed(1)
     torch.nn.init.normal_(last(model.corrector).weight, std=0.05)
     field = sphere_field(model)
-    (whole,) = drawn_bands(model, field)
+    (whole,) = drawn(model, field)[0]
     monkeypatch.setattr(correcting, "HALO", 12)  # more than the net of the test sees
     monkeypatch.setattr(correcting, "MOST", 42**3)
     boxes = list(correcting._tiles([(0, 32), (3, 35), (0, 9)]))
     assert len(boxes) > 1 and sum(np.prod(np.subtract(b, a)) for a, b in boxes) == 32 * 32 * 9
-    (tiled,) = drawn_bands(model, field)
+    (tiled,) = drawn(model, field)[0]
     assert torch.allclose(whole.value_XYZ, tiled.value_XYZ, atol=1e-5)
-    plain = next(iter(drawn_bands(small_model(), field)))
+    plain = next(iter(drawn(small_model(), field)[0]))
     assert (whole.value_XYZ - plain.value_XYZ).abs().max() > 0.05 * field.step
     monkeypatch.setattr("nidcli.sdf.lattice.BAND_NUMBERS", (field.side + 1) ** 2 * field.side // 3)
-    parts = list(drawn_bands(model, field))
+    parts = list(drawn(model, field)[0])
     assert len(parts) > 1
     joined = torch.cat([*(part.value_XYZ[:-1] for part in parts[:-1]), parts[-1].value_XYZ])
     assert torch.allclose(joined, whole.value_XYZ, atol=1e-5)
@@ -131,9 +131,18 @@ def test_tiles_and_bands_answer_as_the_whole_does(monkeypatch: pytest.MonkeyPatc
 def test_smooth_surfaces_are_left_to_the_cells_whatever_the_net_says(points: int):
     cloud, options = sphere_cloud(points), Options(symmetry="none")
     assert (angular(cloud.points_N3, normals_of(cloud)) == 0).all()
+    found = reconstruct(load_model("chair").model, cloud, options, QUIET)
+    assert not found.report.corrected
+    assert np.abs(np.linalg.norm(found.mesh.vertices_V3, axis=1) - 0.9).max() < 0.03
+
+
+def test_noise_dense_clouds_and_coarse_lattices_are_not_corrected_and_sparse_boxes_are():
     model = load_model("chair").model
-    found = reconstruct(model, cloud, options, QUIET).mesh
-    assert np.abs(np.linalg.norm(found.vertices_V3, axis=1) - 0.9).max() < 0.03
+    said = lambda cloud, **how: reconstruct(model, cloud, Options(**how), QUIET).report.corrected  # noqa: E731
+    assert said(box_cloud(400))
+    assert not said(box_cloud(400), noise=0.01)
+    assert not said(box_cloud(400), resolution=24)
+    assert not said(box_cloud(12000))
 
 
 def test_edges_and_corners_are_angular_and_faces_are_not():
@@ -149,10 +158,11 @@ def test_a_corrector_that_contradicts_the_points_is_not_heard(monkeypatch: pytes
     inside_out = lambda net, seen: -2 * correcting.VALUE_UNIT * seen[:, : SPEC.fold**3]  # noqa: E731
     monkeypatch.setattr(Corrector, "forward", inside_out)
     field = sphere_field(model)
-    guarded, plain = (next(iter(drawn_bands(m, field))).value_XYZ for m in (model, small_model()))
-    assert torch.equal(guarded, plain)
+    (guarded, heard), (plain, _) = (drawn(m, field) for m in (model, small_model()))
+    assert not heard and torch.equal(next(iter(guarded)).value_XYZ, next(iter(plain)).value_XYZ)
     monkeypatch.setattr(correcting, "REFUTED", 1.0)
-    assert not torch.equal(next(iter(drawn_bands(model, field))).value_XYZ, plain)
+    said, heard = drawn(model, field)
+    assert heard and float(next(iter(said)).value_XYZ.sum()) == pytest.approx(0, abs=1e-3)
 
 
 def test_the_points_that_are_shown_are_all_there_and_lie_where_they_are():

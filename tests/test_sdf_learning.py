@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import cast
@@ -10,16 +11,18 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
-from solid_cases import box_mesh, level_spec
+import trimesh
+from solid_cases import box_mesh, level_spec, small_model
 
 from nidcli.artifacts import load_model
 from nidcli.corrector import CorrectorSpec
-from nidcli.errors import InputError
+from nidcli.errors import InputError, NidError
 from nidcli.files.meshes import Mesh, write_mesh
 from nidcli.files.solids import open_meshes
-from nidcli.model import ModelSpec
+from nidcli.model import Model, ModelSpec
 from nidcli.progress import Progress, total_steps
 from nidcli.sdf.learning import SurfaceLearner
+from nidcli.sdf.observatory import Observatory
 from nidcli.sdf.pieces import draw_pieces, turned
 from nidcli.sdf.solids import solid
 from nidcli.sdf.spec import SurfaceSpec, cell_samples
@@ -55,6 +58,44 @@ def test_the_distance_of_a_box_is_exact_and_negative_inside():
     assert found.remark == "" and np.abs(found.vertices_V3).max() == pytest.approx(0.9, abs=1e-5)
     points = np.array([[0, 0, 0], [0.95, 0, 0], [0, -0.6, 0], [0.95, 0.95, 0]])
     assert found.distance(points) == pytest.approx([-0.9, 0.05, -0.3, 0.05 * 2**0.5], abs=0.02)
+
+
+def test_signs_of_distances_are_those_of_the_winding_number_beside_edges_and_corners_too():
+    import point_cloud_utils
+
+    inner, outer = box_mesh((0.5, 0.2, 0.4), (0.95, 1.4, 0.6)), box_mesh()
+    both = Mesh(
+        np.concatenate([outer.vertices_V3, inner.vertices_V3]), np.concatenate([outer.faces_F3, inner.faces_F3 + 8])
+    )
+    found = solid(both, "both")  # with creases inwards as well
+    points = np.random.default_rng(0).uniform(-1, 1, (8000, 3)).astype(np.float32)
+    signed = point_cloud_utils.signed_distance_to_mesh(points, found.vertices_V3, found.faces_F3)[0]
+    distance = found.distance(points)
+    sure = np.abs(distance) > 1e-3
+    assert sure.mean() > 0.95 and (np.sign(distance) == np.sign(signed))[sure].all()
+    assert found.distance(points[:1]) == pytest.approx(distance[:1])
+    corners = found.vertices_V3[found.faces_F3]
+    for point, value in zip(points[:20], distance, strict=False):
+        nearest = trimesh.triangles.closest_point(corners, np.repeat(point[None], len(corners), 0))
+        assert abs(value) == pytest.approx(np.linalg.norm(nearest - point, axis=1).min(), abs=1e-5)
+
+
+def test_a_process_that_dies_ends_the_run_with_a_sentence(meshes: Path):
+    net = CorrectorSpec(width=4, depth=1)
+    model = Model(ModelSpec(kind="sdf", levels=small_model().spec.levels, corrector=net))
+    box = solid(box_mesh(), "box")
+
+    def asked_of_the_dying(seen: Observatory) -> None:
+        for step in range(9):
+            for process in multiprocessing.active_children():
+                process.kill()
+            seen.pairs(step)
+
+    with (
+        Observatory(model, lambda number: box, 1, iter(range(9)), 0, 1) as seen,
+        pytest.raises(NidError, match="ended from outside"),
+    ):
+        asked_of_the_dying(seen)
 
 
 def test_an_open_and_overlapping_mesh_becomes_a_closed_solid_and_is_remarked():

@@ -81,11 +81,17 @@ def test_omp_picks_what_the_textbook_picks(criterion, per_round, shortlist, monk
         assert code.index_SJ[s].tolist() == heard[expected].tolist()
 
 
-def test_omp_with_a_longer_shortlist_leaves_less():
-    problem = coherent()
-    misfits = [float(residual(problem, Omp(8, 1, p).solve(problem).code).square().sum()) for p in (1, 8, K)]
-    assert misfits[0] > 1.02 * misfits[1]
-    assert misfits[0] > 1.02 * misfits[2]  # which of the longer ones wins is up to the processor's rounding
+@pytest.mark.parametrize("coarse", [True, False])
+def test_omp_with_a_shortlist_leaves_less_than_with_one_candidate_and_no_more_than_with_all(coarse, monkeypatch):
+    """Over ten problems: on any single one a greedy choice may be lucky, and which depends on rounding."""
+    monkeypatch.setattr("nidcli.solvers.omp.has_bfloat16", lambda device: coarse)
+    problems = [coherent(seed) for seed in range(10)]
+    one, eight, every = (
+        sum(float(residual(problem, Omp(8, 1, p).solve(problem).code).square().sum()) for problem in problems)
+        for p in (1, 8, K)
+    )
+    assert one > 1.02 * eight and one > 1.02 * every
+    assert eight == pytest.approx(every, rel=0.01)
 
 
 def test_omp_with_coarse_correlations_fits_as_well_as_with_exact_ones(monkeypatch):
@@ -96,9 +102,9 @@ def test_omp_with_coarse_correlations_fits_as_well_as_with_exact_ones(monkeypatc
     assert fits[True] < 1.03 * fits[False]
 
 
-def coherent():
+def coherent(seed=4):
     """Experts that are nearly the same: any two have a cosine of 0.99, so that values are large and cancel."""
-    torch.manual_seed(4)
+    torch.manual_seed(seed)
     matrix_MK = torch.nn.functional.normalize(torch.randn(M, 1), dim=0) + 0.1 / M**0.5 * torch.randn(M, K)
     return Problem(DenseDesign(matrix_MK, torch.zeros(M, 0)), matrix_MK @ torch.randn(K, S) + 0.1 * torch.randn(M, S))
 

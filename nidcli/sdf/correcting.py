@@ -3,7 +3,11 @@
 It sees the field in lattice steps, where cells decide, and in every folded lattice point how many points of the cloud
 lie there and the sum of their normals, spread linearly. It answers on the lattice that the density asks for, on which
 it was learned; a finer one takes the answer in between, a coarser one, asked for to be quick, is drawn without, and so
-are clouds without noise that are dense enough.
+are clouds that are dense or noisy.
+
+What it learned from is not all there is. It is heard where the cloud is angular (angular.py): smooth surfaces are what
+cells have right, and a net that saw few of them does not. And where it turns the field against the normals of more than
+a few points, it is not heard at all.
 
 Letters: N points, X, Y, Z lattice points, or folded ones.
 """
@@ -12,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -33,18 +37,24 @@ MOST, HALO = 800_000, 8  # folded lattice points that are looked at at once, and
 VALUE_UNIT, GAP_UNIT = 4.0, 8.0  # lattice steps: inputs are of the order of one
 
 
-def drawn_bands(model: Model, field: Field) -> Iterator[Band]:
-    """The bands of a field's lattice, corrected where the dictionary has a corrector."""
-    finest = field.shares[-1].cells
-    usual, dense = usual_steps(finest), finest > DENSE or field.noise > 0
-    if model.corrector is None or field.steps < usual or dense:
-        yield from bands(field.shares, field.steps)
-        return
+def drawn(model: Model, field: Field) -> tuple[Iterable[Band], bool]:
+    """The bands of a field's lattice, and whether the dictionary's corrector had a say in them."""
+    usual = usual_steps(field.shares[-1].cells)
+    if model.corrector is None or field.steps < usual or field.shares[-1].cells > DENSE or field.noise > 0:
+        return bands(field.shares, field.steps), False
+    angular_N = angular(field.points_N3, field.normals_N3)
+    if not angular_N.any():
+        return bands(field.shares, field.steps), False
     parts = list(bands(field.shares, usual))
-    correction_XYZ = _correction(model.corrector, field, parts)
-    for band in parts if field.steps == usual else bands(field.shares, field.steps):
+    correction_XYZ = _correction(model.corrector, field, parts, angular_N)
+    own = parts if field.steps == usual else bands(field.shares, field.steps)
+    return (own, False) if correction_XYZ is None else (_corrected(own, correction_XYZ, field.side), True)
+
+
+def _corrected(field: Iterable[Band], correction_XYZ: Tensor, side: int) -> Iterator[Band]:
+    for band in field:
         planes = range(band.first, band.first + len(band.value_XYZ))
-        band.value_XYZ.add_(_between(correction_XYZ, planes, field.side))
+        band.value_XYZ.add_(_between(correction_XYZ, planes, side))
         yield band
 
 
@@ -54,8 +64,8 @@ def usual_steps(finest: int) -> int:
 
 
 @torch.no_grad()
-def _correction(net: Corrector, field: Field, parts: list[Band]) -> Tensor:
-    """(X, Y, Z) in units of the domain, on the lattice of these bands."""
+def _correction(net: Corrector, field: Field, parts: list[Band], angular_N: np.ndarray) -> Tensor | None:
+    """(X, Y, Z) in units of the domain, on the lattice of these bands; None where the points refute it."""
     value_XYZ, known_XYZ = (
         torch.cat([*(getattr(part, name)[:-1] for part in parts[:-1]), getattr(parts[-1], name)])
         for name in ("value_XYZ", "known_XYZ")
@@ -66,7 +76,8 @@ def _correction(net: Corrector, field: Field, parts: list[Band]) -> Tensor:
     pad = (0, size * fold - side - 1) * 3
     value_XYZ = torch.nn.functional.pad((value_XYZ / scale).clamp_(-CLIP, CLIP), pad)
     known_XYZ = torch.nn.functional.pad(known_XYZ, pad)
-    splat_4XYZ = splatted(folded_places(field.points_N3, scale, fold), field.normals_N3, (size,) * 3)
+    places_N3 = folded_places(field.points_N3, scale, fold)
+    splat_4XYZ = splatted(places_N3, field.normals_N3, (size,) * 3)
     out_XYZ = torch.zeros_like(value_XYZ)
     near_XYZ = known_XYZ & (value_XYZ.abs() < NEAR)
     for corner, ends in _tiles([_extent(near_XYZ, d, fold) for d in range(3)]):
@@ -82,15 +93,13 @@ def _correction(net: Corrector, field: Field, parts: list[Band]) -> Tensor:
         answer = unfolded(net(seen[None].contiguous(memory_format=torch.channels_last_3d)), fold)[0].cpu()
         inner = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(here, wide, strict=True))
         out_XYZ[here] = answer[inner]
-    places_N3 = folded_places(field.points_N3, scale, fold)
-    said_N3 = angular(field.points_N3, field.normals_N3)[:, None].repeat(3, 1)
-    said_4XYZ = splatted(places_N3, said_N3, (size,) * 3)
-    share_XYZ = spread(said_4XYZ[0].numpy(), said_4XYZ[1].numpy(), SPREAD * field.gap / (scale * fold))
+    said_XYZ = splatted(places_N3, angular_N[:, None], (size,) * 3)[1]
+    share_XYZ = spread(splat_4XYZ[0].numpy(), said_XYZ.numpy(), SPREAD * field.gap / (scale * fold))
     share_XYZ = torch.nn.functional.interpolate(share_XYZ[None, None], scale_factor=fold, mode="trilinear")[0, 0]
     out_XYZ = out_XYZ * known_XYZ * share_XYZ
     before, after = (_agreement(part.numpy(), field, scale) for part in (value_XYZ, value_XYZ + out_XYZ))
     if (after < before - LOST).mean() > REFUTED:
-        out_XYZ.zero_()
+        return None
     return out_XYZ[: side + 1, : side + 1, : side + 1] * scale
 
 
@@ -118,19 +127,19 @@ def folded_places(points_N3: np.ndarray, step: float, fold: int) -> np.ndarray:
     return places
 
 
-def splatted(place_N3: np.ndarray, normal_N3: np.ndarray, size: tuple[int, int, int]) -> Tensor:
-    """(4, X, Y, Z): how many points, and the sum of their normals, spread over the eight lattice points around."""
+def splatted(place_N3: np.ndarray, value_NC: np.ndarray, size: tuple[int, int, int]) -> Tensor:
+    """(1 + C, X, Y, Z): how many points, and the sums of their values, spread over the eight lattice points around."""
     base_N3 = np.floor(place_N3).astype(np.int64)
     share_N3 = place_N3 - base_N3
-    out_4G = np.zeros((4, int(np.prod(size))), np.float32)
+    out_CG = np.zeros((1 + value_NC.shape[1], int(np.prod(size))), np.float32)
     for corner in np.ndindex(2, 2, 2):
         at_N3 = base_N3 + corner
         weight_N = np.where(corner, share_N3, 1 - share_N3).prod(1)
         inside_N = ((at_N3 >= 0) & (at_N3 < size)).all(1)
         flat = np.ravel_multi_index(at_N3[inside_N].T, size)
-        for row, values_N in zip(out_4G, (weight_N, *(weight_N[:, None] * normal_N3).T), strict=True):
+        for row, values_N in zip(out_CG, (weight_N, *(weight_N[:, None] * value_NC).T), strict=True):
             row += np.bincount(flat, values_N[inside_N], len(row)).astype(np.float32)
-    return torch.from_numpy(out_4G.reshape(4, *size))
+    return torch.from_numpy(out_CG.reshape(-1, *size))
 
 
 def _tiles(extents: list[tuple[int, int]]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

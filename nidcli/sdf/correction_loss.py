@@ -30,15 +30,13 @@ def turned_pieces(seen: Tensor, truth: Tensor, fold: int, chance: np.random.Gene
     count, normals, gap = seen[:, 2 * P, None], seen[:, 2 * P + 1 : 2 * P + 4], seen[:, -1:]
     normals = turned(normals)[:, order].clone()
     normals[:, flips] *= -1
-    return torch.cat([lattice(seen[:, :P]), lattice(seen[:, P : 2 * P]), turned(count), normals, gap], 1), lattice(
-        truth
-    )
+    values, known = lattice(seen[:, :P]), lattice(seen[:, P : 2 * P])
+    return torch.cat([values, known, turned(count), normals, gap], 1), lattice(truth)
 
 
 def correction_loss(guess: Tensor, seen: Tensor, truth: Tensor, fold: int) -> Tensor:
     """How far the corrected field and its slopes are from the truth, near where that is zero; and how much was changed
-    where nothing should be. (Asking for it where the field alone is zero makes all else worse: what is spurious can
-    often not be told.)"""
+    where nothing should be."""
     change, first, truth = (unfolded(part.float(), fold) for part in (guess, seen[:, : fold**3] * VALUE_UNIT, truth))
     asked = truth.isfinite()
     wanted, made = torch.where(asked, truth, 0), (first + change).clamp(-BEYOND, BEYOND)

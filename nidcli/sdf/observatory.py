@@ -7,13 +7,15 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
-from multiprocessing.pool import AsyncResult
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nidcli.errors import NidError
 from nidcli.model import Model, ModelSpec
 from nidcli.sdf.observing import observed
 from nidcli.sdf.solids import Solid
@@ -34,13 +36,15 @@ class Observatory:
         workers: int,
     ) -> None:
         """solid(number) : whose cloud; count : pieces a step; steps : those that will be asked for, in their order."""
-        self.solid, self.count, self.seed, self.workers = solid, count, seed, workers
+        self.solid, self.seed, self.workers = solid, seed, workers
         self.clouds = [PIECES] * (count // PIECES) + [count % PIECES] * (count % PIECES > 0)  # of a step
         self.ahead = ((step, place) for step in steps for place in range(len(self.clouds)))
         state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+        start = (model.spec, {name: tensor.numpy() for name, tensor in state.items()})
         context = multiprocessing.get_context("spawn")
-        self.pool = context.Pool(workers, _start, (model.spec, {name: t.numpy() for name, t in state.items()}))
-        self.waiting = dict[tuple[int, int], AsyncResult[tuple[np.ndarray, np.ndarray]]]()
+        self.others = multiprocessing.active_children()
+        self.pool = ProcessPoolExecutor(workers, context, _start, start)
+        self.waiting = dict[tuple[int, int], Future[tuple[np.ndarray, np.ndarray]]]()
 
     def __enter__(self) -> Observatory:
         return self
@@ -48,17 +52,24 @@ class Observatory:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.pool.terminate()
-        self.pool.join()
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            if process not in self.others:  # what it is at is asked for by nobody
+                process.terminate()
 
     def pairs(self, step: int) -> tuple[Tensor, Tensor]:
-        """Those of a step; steps are asked for in their order."""
+        """Those of a step; steps are asked for in their order. Raises NidError where a process died."""
         several = len(self.clouds)
         for ahead in itertools.islice(self.ahead, max(0, 2 * self.workers + several - len(self.waiting))):
             number, chance = ahead[0] * several + ahead[1], (self.seed, 3, *ahead)
             work = (self.solid(number), chance, self.clouds[ahead[1]])
-            self.waiting[ahead] = self.pool.apply_async(_work, work)
-        found = [self.waiting.pop((step, place)).get() for place in range(several)]
+            self.waiting[ahead] = self.pool.submit(_work, *work)
+        try:
+            found = [self.waiting.pop((step, place)).result() for place in range(several)]
+        except BrokenProcessPool:
+            raise NidError(
+                "A process that makes clouds was ended from outside, for want of memory perhaps; go on with --resume."
+            ) from None
         seen, truth = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return torch.from_numpy(seen).float(), torch.from_numpy(truth).float()
 

@@ -22,7 +22,7 @@ from nidcli.files.meshes import Mesh
 from nidcli.model import Model
 from nidcli.sdf.caps import capped
 from nidcli.sdf.continuation import continued
-from nidcli.sdf.correcting import drawn_bands
+from nidcli.sdf.correcting import drawn
 from nidcli.sdf.fairing import faired
 from nidcli.sdf.frame import Frame
 from nidcli.sdf.lattice import BAND_NUMBERS, triangles
@@ -56,8 +56,8 @@ class Report:
     """Keys of an item: counts, what the mesh is, and what was done.
 
     added : unseen points, by `complete`; mirrored : mirror images on what is seen; removed : parts that hardly any
-    point supported; closed : holes that the cloud does not explain; noise : in the cloud's units;
-    centre, scale : of the domain's frame.
+    point supported; closed : holes that the cloud does not explain; corrected : whether the dictionary's corrector had
+    a say; noise : in the cloud's units; centre, scale : of the domain's frame.
     """
 
     points: int
@@ -70,6 +70,7 @@ class Report:
     components: int
     removed: int
     closed: int
+    corrected: bool
     normals: str
     noise: float
     resolution: int
@@ -131,7 +132,8 @@ def reconstruct(
     if alike:
         planes = " and ".join("xyz"[mirror.axis] for mirror in field.mirrors)
         tell(f"{name} is symmetric along {planes}: {alike} mirrored points lie on what is seen.")
-    vertices_V3, faces_F3 = triangles(drawn_bands(model, field), field.side)
+    lattice, corrected = drawn(model, field)
+    vertices_V3, faces_F3 = triangles(lattice, field.side)
     vertices_V3, faces_F3, removed = supported(vertices_V3, faces_F3, points_N3, field.gap)
     # images of points beside a mirror lie on these, and make nothing denser there: the cloud's own spacing
     vertices_V3, faces_F3, closed = capped(vertices_V3, faces_F3, points_N3, FAR[0] * gap)
@@ -152,6 +154,7 @@ def reconstruct(
         components=components,
         removed=removed,
         closed=closed,
+        corrected=corrected,
         normals="file" if given else "estimated",
         noise=noise / frame.scale,
         resolution=field.side,

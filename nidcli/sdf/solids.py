@@ -54,7 +54,9 @@ class Solid:
         unsure_N = np.abs(above_N) < STRAIGHT * far_N
         if unsure_N.any():
             rows = np.flatnonzero(unsure_N) if unsure_N.sum() > 1 else np.flatnonzero(unsure_N).repeat(2)
-            found_N[rows] = _library().signed_distance_to_mesh(asked_N3[rows], self.vertices_V3, self.faces_F3)[0]
+            # of which only the sign is right: what it says of the distance is off by some thousandths of the domain
+            signed_N = _library().signed_distance_to_mesh(asked_N3[rows], self.vertices_V3, self.faces_F3)[0]
+            found_N[rows] = np.copysign(far_N[rows], signed_N)
         return found_N
 
     def sample(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
