@@ -145,13 +145,6 @@ def test_noise_dense_clouds_and_coarse_lattices_are_not_corrected_and_sparse_box
     assert not said(box_cloud(12000))
 
 
-def test_edges_and_corners_are_angular_and_faces_are_not():
-    cloud = box_cloud(3000)
-    found = angular(cloud.points_N3, normals_of(cloud))
-    off = np.sort(np.array((0.9, 0.5, 0.3)) - np.abs(cloud.points_N3), 1)[:, 1]  # from the nearest edge
-    assert found[off < 0.02].mean() > 0.9 and found[off > 0.2].mean() < 0.02
-
-
 def test_a_corrector_that_contradicts_the_points_is_not_heard(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(correcting, "angular", lambda points, normals: np.ones(len(points)))
     model = with_bias(0.0)
@@ -159,10 +152,12 @@ def test_a_corrector_that_contradicts_the_points_is_not_heard(monkeypatch: pytes
     monkeypatch.setattr(Corrector, "forward", inside_out)
     field = sphere_field(model)
     (guarded, heard), (plain, _) = (drawn(m, field) for m in (model, small_model()))
-    assert not heard and torch.equal(next(iter(guarded)).value_XYZ, next(iter(plain)).value_XYZ)
+    own_XYZ = next(iter(plain)).value_XYZ
+    assert not heard and torch.equal(next(iter(guarded)).value_XYZ, own_XYZ)
     monkeypatch.setattr(correcting, "REFUTED", 1.0)
     said, heard = drawn(model, field)
-    assert heard and float(next(iter(said)).value_XYZ.sum()) == pytest.approx(0, abs=1e-3)
+    beside = own_XYZ.abs() < field.step
+    assert heard and torch.allclose(next(iter(said)).value_XYZ[beside], -own_XYZ[beside], atol=1e-2 * field.step)
 
 
 def test_the_points_that_are_shown_are_all_there_and_lie_where_they_are():
