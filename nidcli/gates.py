@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from nidcli.codes import SparseCode
 from nidcli.errors import UsageError
 from nidcli.linear import solve
+from nidcli.precision import half, halved
 from nidcli.problem import DenseDesign, Problem
 from nidcli.solvers.common import finish
 
@@ -70,7 +71,7 @@ def coordinates(design: DenseDesign, basis: int, components: int) -> Coordinates
         basis_BM = design.unit_KM[:basis].double()
         analysis_BM = solve(basis_BM @ basis_BM.T, basis_BM).float()
         learned_LG = design.unit_KM[basis:] @ analysis_BM[:components].T
-        half_LG = learned_LG.bfloat16()
+        half_LG = learned_LG.to(half(learned_LG.device))
         heard_LH = half_LG[:, :HEARD].contiguous()
         # whole columns of `loudest`, and a row length that products are quick for
         heard_HL = nn.functional.pad(heard_LH, (0, 0, 0, -len(half_LG) % STACKED)).T.contiguous()
@@ -156,7 +157,7 @@ class CellGate(nn.Module):
         """(S, L): how loudly each learned expert answers to what is left, in a round; -1 in places of none."""
         if torch.is_grad_enabled():
             return ((left_SG + self.nets[number](left_SG)) @ coords.learned_LG.T).abs()
-        with torch.autocast(left_SG.device.type, torch.bfloat16):
+        with halved(left_SG.device):
             answer_SG = left_SG + self.nets[number](left_SG)
             score_SL = (answer_SG[:, : len(coords.heard_HL)] @ coords.heard_HL).abs_()
         score_SL[:, len(coords.learned_LG) :] = -1

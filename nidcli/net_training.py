@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nidcli.encoder import Encoder, encoder_loss
+from nidcli.precision import halved
 
 MEMORY = 24  # batches that are learned from again
 USUAL, LIMIT = 0.98, 2.0  # memory of the usual length of a gradient, and how many times as long one may be
@@ -61,15 +62,15 @@ class NetTraining:
         spent : how much of a limit of time is gone, 0 ... 1, that the rate must have fallen by the end of.
         """
         parameters = dict(self.encoder.named_parameters())
-        device = next(iter(parameters.values())).device.type
+        device = next(iter(parameters.values())).device
         self.encoder.train().requires_grad_(True)
         while self.step < self.steps:
             seen, truth = self._observed(pairs)
             if self.vary:
                 seen, truth = self.vary(seen, truth, self.step)
             flat = seen.ndim == 4
-            # convolutions in three dimensions are a hundred times slower in half precision on the processor
-            with torch.autocast(device, torch.bfloat16, enabled=flat or device != "cpu"):
+            # convolutions in three dimensions were not tried in half precision on processors that have it
+            with halved(device, flat or device.type != "cpu"):
                 layout = torch.channels_last if flat else torch.channels_last_3d
                 guess = self.encoder(seen.contiguous(memory_format=layout))
             loss = self.loss(guess, seen, truth)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from nidcli.solvers.omp import has_bfloat16
+from nidcli.precision import has_bfloat16
 
 CUDA = torch.device("cuda", 0)
 CROSSES = ("to", "copy_", "cpu", "cuda", "type")  # these move data from one device to the other
@@ -82,10 +82,7 @@ def _placed(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
     args, kwargs = tree_map(to_cpu, args), tree_map(to_cpu, kwargs)
     if name == "cuda":
         func, args, kwargs = Tensor.to, (args[0], "cpu"), {}
-    if goes_there and name in PRODUCTS and _are_emulated(tensors):
-        result = func(*(leaf.float() if isinstance(leaf, Tensor) else leaf for leaf in args), **kwargs).bfloat16()
-    else:
-        result = func(*args, **kwargs)
+    result = func(*args, **kwargs)
     known = {id(tensor) for tensor in tensors}
     moves = name in CROSSES and name != "copy_"
 
@@ -97,11 +94,6 @@ def _placed(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
         return _tagged(leaf, goes_there)
 
     return tree_map(placed, result)
-
-
-def _are_emulated(tensors: list[Tensor]) -> bool:
-    """Factors in bfloat16 on a processor without, which is a hundred times slower than to widen them first."""
-    return all(t.dtype == torch.bfloat16 for t in tensors) and not has_bfloat16(torch.device("cpu"))
 
 
 def _is_there(tensor: Tensor) -> bool:
@@ -155,7 +147,8 @@ def pretended_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """In here `--device cuda` finds the pretended device."""
     with monkeypatch.context() as patch:
         patch.setattr(torch.cuda, "is_available", lambda: True)
-        patch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+        rough = has_bfloat16(torch.device("cpu"))  # what the one rounds the other rounds too
+        patch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: rough)
         patch.setattr(torch.cuda, "synchronize", lambda *_: None)
         autocast = torch.autocast
         patch.setattr(torch, "autocast", lambda _, *given, **flags: autocast("cpu", *given, **flags))

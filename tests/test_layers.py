@@ -23,7 +23,8 @@ ALLOWED = {
     "problem": {"codes"},
     "threads": set(),
     "linear": set(),
-    "solvers": {"problem", "prox", "codes", "threads", "linear"},
+    "precision": set(),
+    "solvers": {"problem", "prox", "codes", "threads", "linear", "precision"},
     "operators": {"grid"},
     "dictionary": {"codes", "grid"},
     "structure": set(),
@@ -124,6 +125,13 @@ def test_general_systems_are_solved_in_one_place(path: Path):
     calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
     wrong = {f"torch.linalg.{each}" for each in ("solve", "solve_ex", "inv", "inv_ex", "lu_factor", "lu_solve", "det")}
     assert name(path) == "linear.py" or not calls & wrong, calls & wrong
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_half_precision_is_asked_for_in_one_place(path: Path):
+    """Which knows where it is slow."""
+    calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    assert name(path) == "precision.py" or "torch.autocast" not in calls
 
 
 @pytest.mark.parametrize("path", MODULES + TESTS, ids=lambda path: path.name)

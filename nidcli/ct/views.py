@@ -18,6 +18,7 @@ from nidcli.ct.residual import Penalties, TotalVariation, edge_weights
 from nidcli.ct.scanner import Scanner
 from nidcli.encoder import Encoder
 from nidcli.model import Model
+from nidcli.precision import halved
 
 INPUTS = 5
 FLOOR = 0.02  # lambda without noise, in a dictionary's units times pixels
@@ -124,7 +125,7 @@ class Viewer:
 @torch.no_grad()
 def answered(encoder: Encoder, seen_SIYX: Tensor) -> Tensor:
     """The encoder in the arithmetic in which it learned: bfloat16 products."""
-    with torch.autocast(seen_SIYX.device.type, torch.bfloat16):
+    with halved(seen_SIYX.device):
         return encoder(seen_SIYX.contiguous(memory_format=torch.channels_last)).float()
 
 

@@ -25,6 +25,7 @@ from nidcli.moe.gates import LookupGate, MoeGate
 from nidcli.moe.objective import Batch, draw, fidelity, penalty
 from nidcli.moe.schedule import Moments, falling, hidden_part, prepare
 from nidcli.moe.spec import MoeSpec
+from nidcli.precision import halved
 from nidcli.progress import Place, Progress
 from nidcli.sampling import CellSource, CellSpace, Collection, omp_coder
 
@@ -70,6 +71,10 @@ class MoeLearner:
         self.usage_K = torch.zeros(level.dictionary.experts, dtype=torch.long, device=device)
         self.place = Place("warm-up" if self.warm else "top-k")
         self.began = time.monotonic()
+
+    def products(self) -> torch.autocast:
+        """In the precision that the spec names."""
+        return halved(torch.device(self.device), self.spec.precision == "bfloat16")
 
     def _cells(self, side: int) -> int:
         return side**2
@@ -125,7 +130,7 @@ class MoeLearner:
             return
         norm.reset_running_stats()
         norm.momentum = None  # a plain average
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.spec.precision == "bfloat16"):
+        with self.products():
             for step in range(min(SETTLED, self.train // self.photos)):
                 self._look_at(step)
         norm.momentum = 0.1
@@ -139,7 +144,7 @@ class MoeLearner:
         rate = spec.rate * falling(share, step) if spec.falling else spec.rate
         numbers, flip = self._draw(step), spec.flip and step % 2 == 1 and not isinstance(self.gate, LookupGate)
         values_SNC = self.source.batch(numbers, flip=flip)[0]
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=spec.precision == "bfloat16"):
+        with self.products():
             batch = self.code(values_SNC, k, numbers, self._known(step, len(values_SNC)))
             field_SNC = draw(self.banks, batch.coords_ND, batch.code_SK, batch.constant_SC, k)
         loss = fidelity(field_SNC, batch, spec.loss) + penalty(batch, spec, k)
@@ -203,7 +208,7 @@ class MoeLearner:
         self.model.eval()
         numbers = self.held[:count] or list(range(min(count, self.train)))
         values_SNC = self.source.batch(numbers)[0]
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.spec.precision == "bfloat16"):
+        with self.products():
             batch = self.code(values_SNC, self.level.spec.top_k)
             field_SNC = draw(self.banks, batch.coords_ND, batch.code_SK, batch.constant_SC, None)
         self.model.train()

@@ -113,7 +113,7 @@ class ShapeLearner(MoeLearner):
     def _step(self, step: int, k: int | None) -> tuple[Tensor, Batch, Tensor]:
         spec = self.spec
         rate = spec.rate * (falling(max(step / spec.steps, self._spent()), step) if spec.falling else 1)
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=spec.precision == "bfloat16"):
+        with self.products():
             batch, coords_SN3 = self.shapes(self._draw(step), step, k)
             field_SN = draw_each(self.banks[0], coords_SN3, batch.code_SK).float() + batch.constant_SC
         loss = 2 * fidelity(field_SN[:, :, None], batch, spec.loss) + penalty(batch, spec, k)

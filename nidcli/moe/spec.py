@@ -26,7 +26,7 @@ class MoeSpec:
     rate: float = 1e-3  # of Adam
     falling: bool = True  # the rate falls to nothing as a cosine; else it stays
     masked: float = 0.0  # share of the batches of which the gate sees a part only
-    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    precision: Literal["bfloat16", "float32"] = "bfloat16"  # where the device computes in it
     compiled: bool = False  # the gate by torch.compile, which pays on a GPU
     flip: bool = True  # every second batch is mirrored (not with a lookup table)
     holdout: int = 0  # images kept out of learning, last by name; 0 is a twentieth, 200 at most

@@ -21,8 +21,8 @@ from nidcli.engine import materialise
 from nidcli.model import Level
 from nidcli.operators import Hermite
 from nidcli.partition import Partition
+from nidcli.precision import has_bfloat16
 from nidcli.problem import DenseDesign
-from nidcli.solvers.omp import has_bfloat16
 from nidcli.solvers.posterior import Ragged, posterior_means
 from nidcli.threads import in_threads
 

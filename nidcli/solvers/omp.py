@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from nidcli.codes import SparseCode
+from nidcli.precision import has_bfloat16
 from nidcli.problem import SCRATCH, DenseUnit, Problem, Solution, UnitDesign
 from nidcli.solvers.common import finish, require, require_k, require_l2
 
@@ -185,11 +186,3 @@ def helpful(block_npW: Tensor, left_nW: Tensor, m: int) -> Tensor:
             gain_np = gain_np - step_n1 * row_np
             gram_npp = torch.baddbmm(gram_npp, row_np.unsqueeze(2), row_np.unsqueeze(1), alpha=-1)
     return torch.cat(best, 1)
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether products in bfloat16 are faster than in float32 there."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return device.type == "cpu" and supported is not None and bool(supported())
