@@ -15,7 +15,6 @@ import pytest
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 from nidcli.precision import has_bfloat16
 
@@ -67,7 +66,7 @@ def _placed(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
         return func(*args, **kwargs)
     owner = getattr(func, "__self__", None)  # of a getter: the property
     name = getattr(owner, "__name__", "") if func.__name__ == "__get__" else func.__name__
-    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    tensors = [leaf for leaf in _leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     there = any(_is_there(tensor) for tensor in tensors)
     if there and func.__name__ == "__get__" and name in ("device", "is_cuda", "is_cpu"):
         return {"device": CUDA, "is_cuda": True, "is_cpu": False}[name]
@@ -79,7 +78,7 @@ def _placed(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
     if goes_there and name in DRAWS and generator is not None:
         raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
     to_cpu = lambda leaf: torch.device("cpu") if _is_cuda(leaf) else leaf  # noqa: E731
-    args, kwargs = tree_map(to_cpu, args), tree_map(to_cpu, kwargs)
+    args, kwargs = _mapped(to_cpu, args), _mapped(to_cpu, kwargs)
     if name == "cuda":
         func, args, kwargs = Tensor.to, (args[0], "cpu"), {}
     result = func(*args, **kwargs)
@@ -93,7 +92,27 @@ def _placed(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
             return _tagged(leaf.clone(), goes_there) if moves else leaf
         return _tagged(leaf, goes_there)
 
-    return tree_map(placed, result)
+    return _mapped(placed, result)
+
+
+def _leaves(tree: Any) -> Iterator[Any]:
+    """PyTorch's own trees know more kinds of nodes than arguments have, and take most of the time of small calls."""
+    if isinstance(tree, dict):
+        tree = tree.values()
+    elif not isinstance(tree, list | tuple):
+        yield tree
+        return
+    for part in tree:
+        yield from _leaves(part)
+
+
+def _mapped(change: Callable[[Any], Any], tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {name: _mapped(change, part) for name, part in tree.items()}
+    if not isinstance(tree, list | tuple):
+        return change(tree)
+    parts = [_mapped(change, part) for part in tree]
+    return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
 
 
 def _is_there(tensor: Tensor) -> bool:
@@ -136,7 +155,7 @@ def _refuse(name: str, args: tuple[Any, ...], tensors: list[Tensor]) -> None:
     if name in CROSSES:
         return
     if name in ("__getitem__", "__setitem__", "index_put_") and _is_there(args[0]):
-        tensors = [args[0], *(leaf for leaf in tree_leaves(args[2:]) if isinstance(leaf, Tensor))]
+        tensors = [args[0], *(leaf for leaf in _leaves(args[2:]) if isinstance(leaf, Tensor))]
     here = (t for t in tensors if t.ndim and not _is_there(t))
     if not all(torch._C._functorch.is_functorch_wrapped_tensor(t) for t in here):
         raise RuntimeError(f"{name}: expected all tensors to be on the same device, but found cuda:0 and cpu")
