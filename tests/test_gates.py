@@ -239,3 +239,11 @@ def test_among_few_the_loudest_are_exact():
     assert torch.equal(
         score_SL.gather(1, loudest(score_SL, 16)).sort(1).values, score_SL.topk(16).values.sort(1).values
     )
+
+
+@pytest.mark.parametrize("able", [False, True])
+def test_codes_are_as_good_in_half_precision_as_without(able: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("nidcli.precision.has_bfloat16", lambda device: able)
+    problem = Problem(design_of(), signals(seed=5))
+    picked, alone = ((drawn(problem, gate_of(n), 12) - problem.target_MS).square().mean() for n in (2, 0))
+    assert picked < 0.02 * alone
