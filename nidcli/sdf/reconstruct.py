@@ -27,7 +27,7 @@ from nidcli.sdf.fairing import faired
 from nidcli.sdf.frame import Frame
 from nidcli.sdf.lattice import BAND_NUMBERS, triangles
 from nidcli.sdf.normals import estimate_normals
-from nidcli.sdf.solving import Oriented, understood
+from nidcli.sdf.solving import MOST_NARROW, Oriented, understood
 from nidcli.sdf.support import FAR, spacing, supported, thinned
 from nidcli.sdf.symmetry import completed
 from nidcli.sdf.topology import component_of_faces, is_closed
@@ -173,5 +173,5 @@ def check_model(model: Model, name: str) -> None:
 
 def plan_note(options: Options) -> str:
     """What --dry-run says about memory: a band of the lattice, and the designs of a run of cells."""
-    lattice = 24 * min(BAND_NUMBERS, ((options.resolution or 256) + 1) ** 3)
+    lattice = 24 * min(BAND_NUMBERS, ((options.resolution or MOST_NARROW) + 1) ** 3)
     return f"Memory beyond the clouds: up to {(lattice + DESIGN_BYTES) / 2**20:.0f} MiB for the field and the designs."

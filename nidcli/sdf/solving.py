@@ -14,7 +14,7 @@ import torch
 
 from nidcli.model import Level, Model
 from nidcli.sdf.field import Data, Share, solve_share
-from nidcli.sdf.support import SPARSE, spacing
+from nidcli.sdf.support import SPARSE, facing_within, spacing
 from nidcli.sdf.symmetry import Mirror, doubled
 
 MOST_DOUBLED = 5_000  # points: more say by themselves what their images would, which then only blur
@@ -23,6 +23,9 @@ ROUGH = 13.0  # and standard deviations of the noise, at least: finer cells woul
 COARSEST, FINEST = 2, 64  # cells a side
 LEVELS = 3
 BLUR = 0.01  # of a half cell: what its experts cannot draw
+STEPS = 8  # of the lattice, a cell of the finest
+MOST_STEPS, MOST_NARROW = 256, 512  # along the domain, and where sheets would fall into one step of so few
+NARROW = 0.03  # of the points, beyond which such sheets are more than an edge or two
 LEAST = 4  # points that a cell of a finer level must see
 MOST, MOST_COARSE = 128, 96  # points that a cell of the finest level looks at, and of those that it corrects
 VALUE_NOISE = (0.001, 0.002)  # of clean data: of values, in units of the domain, dense and sparse
@@ -78,7 +81,9 @@ def understood(model: Model, cloud: Oriented, resolution: int, *, symmetric: boo
     exact, slope = (float(np.interp(gap, SPARSE, ends)) for ends in (VALUE_NOISE, SLOPE_NOISE))
     slope = slope if cloud.given else GUESSED_SLOPE
     shares = solve(model, _data(model, points_N3, normals_N3, math.hypot(noise, exact), slope), finest)
-    steps = max(2, -(-(resolution or default_resolution(finest)) // finest))
+    dense = noise == 0 and STEPS * finest > MOST_STEPS
+    narrow = dense and facing_within(2 / MOST_STEPS, points_N3, normals_N3, gap) > NARROW
+    steps = max(2, -(-(resolution or default_resolution(finest, narrow)) // finest))
     return Field(shares, steps, points_N3, normals_N3, gap, noise, mirrors)
 
 
@@ -108,9 +113,10 @@ def nearest_level(model: Model, cells: int) -> Level:
     )
 
 
-def default_resolution(finest: int) -> int:
-    """Lattice steps: a few a cell, more than a sparse cloud can fill are not needed."""
-    return min(256, 8 * finest)
+def default_resolution(finest: int, narrow: bool = False) -> int:
+    """Lattice steps: a few a cell, more than a sparse cloud can fill are not needed. narrow : there are sheets between
+    which the usual lattice has no point."""
+    return min(MOST_NARROW if narrow else MOST_STEPS, STEPS * finest)
 
 
 def _data(model: Model, points_N3: np.ndarray, normals_N3: np.ndarray, noise: float, slope: float) -> Data:

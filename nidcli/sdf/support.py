@@ -1,6 +1,6 @@
 """What happens to a cloud before it is looked at, and to a surface afterwards: thinning, density, support.
 
-Letters: N points, V vertices, F faces.
+Letters: N points, J neighbours, V vertices, F faces.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from nidcli.sdf.topology import compacted, component_of_faces
 # lie as far apart as parts of things do.
 NEAR, FAR = (1.5, 1.2), (2.2, 1.8)
 SPARSE = (0.048, 0.06)  # spacings, in units of the domain, between which the one becomes the other
+AROUND, OPPOSITE = 8, -0.7  # neighbours that may lie on another sheet, and the cosine of the normals of one that does
 SUPPORT = 3  # points that a part is the nearest to, or it is noise
 
 
@@ -50,6 +51,15 @@ def thinned(points_N3: np.ndarray, normals_N3: np.ndarray | None, most: int) -> 
             return mean, normals_N3
         side *= 1.15
     return points_N3, normals_N3
+
+
+def facing_within(step: float, points_N3: np.ndarray, normals_N3: np.ndarray, gap: float) -> float:
+    """Share of the points whose sheet has another, turned the other way, nearer to it than a step: the two sides of one
+    thin part, or of a slit."""
+    away_NJ, near_NJ = (each[:, 1:] for each in cKDTree(points_N3).query(points_N3, k=1 + AROUND, workers=-1))
+    turned_NJ = np.einsum("njd,nd->nj", normals_N3[near_NJ], normals_N3) < OPPOSITE
+    between_NJ = np.abs(np.einsum("njd,nd->nj", points_N3[near_NJ] - points_N3[:, None], normals_N3))
+    return float((turned_NJ & (between_NJ < step) & (away_NJ < max(gap, step))).any(1).mean())
 
 
 def facing(normals_N3: np.ndarray) -> np.ndarray:
