@@ -42,7 +42,8 @@ def materialise(bank: Dictionary, operator: Operator, budget: int = DENSE_BYTES,
         return MatrixFreeDesign(bank, operator)
     with torch.no_grad():
         rows = [op.forward(_atoms(bank, op, rough)).flatten(0, 1) for op in _chunks(bank, operator)]
-        return MeasuredDesign(torch.cat(rows), _constants(bank, operator), operator.coords_ND)
+        matrix_MK = rows[0] if len(rows) == 1 else torch.cat(rows)  # which copies, even one
+        return MeasuredDesign(matrix_MK, _constants(bank, operator), operator.coords_ND)
 
 
 def cached(bank: Dictionary, key: bytes, make: Callable[[], Operator | Design]) -> Design:

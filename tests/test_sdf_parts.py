@@ -11,6 +11,7 @@ from nidcli.dictionary import Dictionary, DictionarySpec
 from nidcli.engine import materialise
 from nidcli.operators import Hermite
 from nidcli.problem import DenseDesign
+from nidcli.sdf import lattice
 from nidcli.sdf.field import Data, solve_share
 from nidcli.sdf.frame import Frame
 from nidcli.sdf.lattice import bands, closed_off, triangles
@@ -119,6 +120,24 @@ def test_a_share_has_cells_only_where_there_are_points():
     assert len(share.cell_S) <= 8
     assert (share.jets(-points) == 0).all()
     assert len(solve_share(small_model().level(0), 4, data, 4, 512).cell_S) == 0
+
+
+def test_boxes_added_at_once_and_one_by_one_are_the_same_and_what_lies_outside_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    chance = torch.Generator().manual_seed(0)
+    low_S3 = torch.randint(-3, 9, (60, 3), generator=chance)  # boxes of 4 on a lattice of 8: some hang over, some miss
+    boxes, weight = torch.rand(60, 4, 4, 4, generator=chance), torch.rand(4, 4, 4, generator=chance)
+    found = []
+    for small in (0, 64):
+        monkeypatch.setattr(lattice, "SMALL", small)
+        lattices = torch.zeros(2, 8, 8, 8)
+        lattice._add(lattices[0], lattices[1], low_S3, boxes, weight)
+        found.append(lattices)
+    wide = torch.zeros(2, 16, 16, 16)
+    for (x, y, z), box in zip((low_S3 + 4).tolist(), boxes, strict=True):
+        wide[:, x : x + 4, y : y + 4, z : z + 4] += torch.stack([box, weight])
+    assert all(torch.allclose(each, wide[:, 4:12, 4:12, 4:12], atol=1e-5) for each in found)
 
 
 def test_triangles_of_a_sphere_are_closed_look_outwards_and_do_not_depend_on_bands(monkeypatch: pytest.MonkeyPatch):

@@ -4,7 +4,7 @@ The lattice has `steps` steps a cell of the finest level; corners of cells are l
 level all have the same local lattice and are drawn by one product. Bands of cells along the first axis keep the memory
 bounded; a lattice point that no cell reaches holds no triangle.
 
-Letters: S cells, K experts, L lattice points of a cell, G lattice points of a band.
+Letters: S cells, K experts, X, Y, Z lattice points of a band, A, B, C those of a box.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from nidcli.sdf.field import Share
 
 BAND_NUMBERS = 1 << 25  # lattice points of a band
 BLOCK_NUMBERS = 1 << 22  # values that are drawn at a time
+SMALL = 10_000  # lattice points of a box, whose call takes longer than adding it
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,32 @@ def _draw(share: Share, steps: int, first: int, value_XYZ: Tensor, weight_XYZ: T
         for cells in near_S.split(max(1, BLOCK_NUMBERS // (len(block) * plane_size))):
             code_SK = share.code_SK[cells.to(share.code_SK.device)]
             values = (drawn(share.bank, code_SK, u_X[block], u_X, u_X) / n).cpu() * weight_XX
-            low = (int(place_X[block[0]]) - first, int(place_X[0]), int(place_X[0]))
-            for one, corner in zip(values, low_S3[cells].tolist(), strict=True):
-                start = [a + b for a, b in zip(low, corner, strict=True)]
-                ends = list(zip(start, one.shape, value_XYZ.shape, strict=True))
-                here = tuple(slice(max(0, -at), max(0, min(count, size - at))) for at, count, size in ends)
-                there = tuple(slice(max(0, at), max(0, min(at + count, size))) for at, count, size in ends)
-                value_XYZ[there] += one[here]
-                weight_XYZ[there] += weight_XX[here]
+            low_3 = torch.tensor([int(place_X[block[0]]) - first, int(place_X[0]), int(place_X[0])])
+            _add(value_XYZ, weight_XYZ, low_S3[cells] + low_3, values, weight_XX)
+
+
+def _add(value_XYZ: Tensor, weight_XYZ: Tensor, low_S3: Tensor, boxes_SABC: Tensor, weight_ABC: Tensor) -> None:
+    """Boxes of weighted values, and of their weights, onto a lattice from these corners on; what lies outside is left.
+
+    Small boxes all at once, since a call for each takes longer than what it adds; large and overhanging ones by
+    themselves.
+    """
+    size_3, count_3 = torch.tensor(value_XYZ.shape), torch.tensor(weight_ABC.shape)
+    whole_S = ((low_S3 >= 0) & (low_S3 + count_3 <= size_3)).all(1) & (weight_ABC.numel() <= SMALL)
+    stride_3 = torch.tensor(value_XYZ.stride())
+    place_A, place_B, place_C = (
+        torch.arange(n) * by for n, by in zip(count_3.tolist(), stride_3.tolist(), strict=True)
+    )
+    within_ABC = place_A[:, None, None] + place_B[:, None] + place_C
+    place_SABC = (low_S3[whole_S] * stride_3).sum(1)[:, None, None, None] + within_ABC
+    value_XYZ.view(-1).index_add_(0, place_SABC.flatten(), boxes_SABC[whole_S].flatten())
+    weight_XYZ.view(-1).index_add_(0, place_SABC.flatten(), weight_ABC.expand(place_SABC.shape).flatten())
+    for one, corner in zip(boxes_SABC[~whole_S], low_S3[~whole_S].tolist(), strict=True):
+        ends = list(zip(corner, one.shape, value_XYZ.shape, strict=True))
+        here = tuple(slice(max(0, -at), max(0, min(count, size - at))) for at, count, size in ends)
+        there = tuple(slice(max(0, at), max(0, min(at + count, size))) for at, count, size in ends)
+        value_XYZ[there] += one[here]
+        weight_XYZ[there] += weight_ABC[here]
 
 
 def triangles(field: Iterable[Band], side: int) -> tuple[np.ndarray, np.ndarray]:

@@ -81,7 +81,7 @@ def understood(model: Model, cloud: Oriented, resolution: int, *, symmetric: boo
     exact, slope = (float(np.interp(gap, SPARSE, ends)) for ends in (VALUE_NOISE, SLOPE_NOISE))
     slope = slope if cloud.given else GUESSED_SLOPE
     shares = solve(model, _data(model, points_N3, normals_N3, math.hypot(noise, exact), slope), finest)
-    dense = noise == 0 and STEPS * finest > MOST_STEPS
+    dense = not resolution and noise == 0 and STEPS * finest > MOST_STEPS
     narrow = dense and facing_within(2 / MOST_STEPS, points_N3, normals_N3, gap) > NARROW
     steps = max(2, -(-(resolution or default_resolution(finest, narrow)) // finest))
     return Field(shares, steps, points_N3, normals_N3, gap, noise, mirrors)
