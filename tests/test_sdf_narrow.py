@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from solid_cases import box_cloud, normals_of, sphere_cloud
+from solid_cases import box_cloud, box_mesh, normals_of, small_model, sphere_cloud
 
 from nidcli.artifacts import bundled, load_model
+from nidcli.corrector import CorrectorSpec
 from nidcli.files.clouds import Cloud
+from nidcli.model import Model
+from nidcli.sdf import observing
+from nidcli.sdf.correcting import usual_steps
 from nidcli.sdf.reconstruct import Options, Surface, reconstruct
-from nidcli.sdf.solving import MOST_NARROW, MOST_STEPS
+from nidcli.sdf.solids import Solid
+from nidcli.sdf.solving import MOST_NARROW, MOST_STEPS, Oriented, understood
 from nidcli.sdf.support import facing_within, spacing
 
 HALF = (0.9, 0.12, 0.25)
@@ -67,3 +74,21 @@ def test_few_points_and_points_all_in_one_place_are_looked_at_in_bounded_memory(
     points = np.concatenate([rng.normal(size=(30_000, 3)) * 1e-3, rng.uniform(-1, 1, (300, 3))])
     assert 0 <= facing_within(2 / MOST_STEPS, points, rng.normal(size=points.shape), spacing(points)) <= 1
     assert facing_within(2 / MOST_STEPS, points[:12], np.ones((12, 3)) / 3**0.5, 0.1) == 0
+
+
+def test_the_corrector_learns_of_narrow_sheets_on_the_lattice_on_which_it_answers(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("point_cloud_utils", reason="exact distances are from the extra `mesh`")
+    monkeypatch.setattr("nidcli.sdf.observing.PLAIN", 1.0)
+    monkeypatch.setattr("nidcli.sdf.observing.POINTS", (6000.0, 6001.0))
+    lath = box_mesh((-0.9, -0.003, -0.3), (0.9, 0.003, 0.3))
+    plate = Solid(lath.vertices_V3.astype(np.float32, order="C"), lath.faces_F3.astype(np.int32, order="C"))
+    model = Model(replace(small_model().spec, corrector=CorrectorSpec(width=4, depth=1)))
+    model.load_state_dict(small_model().state_dict(), strict=False)
+    model.eval().requires_grad_(False)
+    view = observing._View(plate, np.random.default_rng(0))
+    assert view.normals_N3 is not None
+    given = Oriented(view.points_N3, view.normals_N3, spacing(view.points_N3), 0.0, given=True)
+    usual = usual_steps(view.field(model).shares[-1].cells)
+    assert understood(model, given, 0, symmetric=True).steps > usual == view.field(model).steps
+    seen, truth = observing.observed(model, plate, np.random.default_rng(0), 2)
+    assert seen.isfinite().all() and len(truth) == 2

@@ -124,7 +124,7 @@ class Viewer:
 
 @torch.no_grad()
 def answered(encoder: Encoder, seen_SIYX: Tensor) -> Tensor:
-    """The encoder in the arithmetic in which it learned: bfloat16 products."""
+    """The encoder in the arithmetic in which it learned: bfloat16 products, where the device has them."""
     with halved(seen_SIYX.device):
         return encoder(seen_SIYX.contiguous(memory_format=torch.channels_last)).float()
 

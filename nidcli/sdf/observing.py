@@ -11,6 +11,7 @@ Letters: N points, B pieces of a cloud, P lattice points of a folded one, X, Y, 
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -99,20 +100,20 @@ class _View:
         return outside
 
     def field(self, model: Model) -> Field:
-        """As `reconstruct` makes it."""
+        """As `reconstruct` makes it, on the lattice on which the net answers."""
         normals_N3, noise, given = self.normals_N3, self.noise or 0.0, self.normals_N3 is not None
         if normals_N3 is None:
             estimated = estimate_normals(self.points_N3, self.noise)
             normals_N3, noise = estimated.normals_N3, estimated.noise
         cloud = Oriented(self.points_N3, normals_N3, spacing(self.points_N3), noise, given)
-        return understood(model, cloud, 0, symmetric=self.symmetric)
+        field = understood(model, cloud, 0, symmetric=self.symmetric)
+        return replace(field, steps=usual_steps(field.shares[-1].cells))  # that of narrow sheets is finer
 
     def pieces(self, model: Model, chance: np.random.Generator, count: int) -> list[tuple[Tensor, Tensor]]:
         """Up to `count`, around points of the surface."""
         assert model.corrector is not None
         field, fold = self.field(model), model.corrector.spec.fold
         side, wide = field.side, PIECE * fold
-        assert field.steps == usual_steps(field.shares[-1].cells)
         parts = list(bands(field.shares, field.steps))
         short = max(0, wide - side - 1)
         value, known = (
