@@ -17,12 +17,13 @@ from nidcli.corrector import POINT_CHANNELS, Corrector, CorrectorSpec, folded, u
 from nidcli.model import Model, ModelSpec
 from nidcli.sdf import correcting
 from nidcli.sdf.angular import angular
-from nidcli.sdf.correcting import drawn, folded_places, shown, splatted
+from nidcli.sdf.correcting import drawn, folded_places, shown
 from nidcli.sdf.correction_loss import correction_loss, turned_pieces
 from nidcli.sdf.observing import PIECE, observed, piece_bytes
 from nidcli.sdf.reconstruct import Options, reconstruct
 from nidcli.sdf.solids import solid
 from nidcli.sdf.solving import Field, Oriented, understood
+from nidcli.sdf.splatting import splatted
 from nidcli.sdf.support import spacing
 
 

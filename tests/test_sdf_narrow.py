@@ -12,7 +12,7 @@ from nidcli.artifacts import bundled, load_model
 from nidcli.corrector import CorrectorSpec
 from nidcli.files.clouds import Cloud
 from nidcli.model import Model
-from nidcli.sdf import observing
+from nidcli.sdf import observing, solving
 from nidcli.sdf.correcting import usual_steps
 from nidcli.sdf.reconstruct import Options, Surface, reconstruct
 from nidcli.sdf.solids import Solid
@@ -43,7 +43,8 @@ def inner_share(found: Surface) -> float:
 
 
 @pytest.mark.skipif("chair" not in bundled(), reason="no bundled dictionaries")
-def test_a_slit_narrower_than_a_lattice_step_is_open():
+def test_a_slit_narrower_than_a_lattice_step_is_open(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(solving, "slit_points", lambda points, normals, gap: np.zeros(len(points), bool))  # slits.py
     model, cloud = load_model("chair").model, plates(SLIT)
     slit, usual = (
         reconstruct(model, cloud, Options(resolution=n, symmetry="none"), lambda text: None) for n in (0, MOST_STEPS)

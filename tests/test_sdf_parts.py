@@ -100,7 +100,7 @@ def test_a_share_says_what_it_was_told_and_its_slopes_are_slopes():
     cloud = sphere_cloud(600)
     points = torch.from_numpy(cloud.points_N3).float()
     normals = torch.from_numpy(normals_of(cloud)).float()
-    data = Data(points, torch.zeros(600), normals, 0.002, torch.full((600,), 0.05))
+    data = Data(points, torch.zeros(600), normals, torch.full((600,), 0.002), torch.full((600,), 0.05))
     share = solve_share(small_model().level(0), 4, data, 1, 512)
     jets = share.jets(points)
     assert jets[:, 0].abs().mean() < 0.02
@@ -115,7 +115,7 @@ def test_a_share_says_what_it_was_told_and_its_slopes_are_slopes():
 
 def test_a_share_has_cells_only_where_there_are_points():
     points = torch.tensor([[0.9, 0.9, 0.9]] * 3) + 0.01 * torch.rand(3, 3)
-    data = Data(points, torch.zeros(3), torch.tensor([[1.0, 0, 0]] * 3), 0.01, torch.full((3,), 0.1))
+    data = Data(points, torch.zeros(3), torch.tensor([[1.0, 0, 0]] * 3), torch.full((3,), 0.01), torch.full((3,), 0.1))
     share = solve_share(small_model().level(0), 4, data, 1, 512)
     assert len(share.cell_S) <= 8
     assert (share.jets(-points) == 0).all()
@@ -146,7 +146,7 @@ def test_triangles_of_a_sphere_are_closed_look_outwards_and_do_not_depend_on_ban
         torch.from_numpy(cloud.points_N3).float(),
         torch.zeros(800),
         torch.from_numpy(normals_of(cloud)).float(),
-        0.002,
+        torch.full((800,), 0.002),
         torch.full((800,), 0.05),
     )
     share = solve_share(small_model().level(0), 4, data, 1, 512)

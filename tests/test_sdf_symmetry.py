@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from solid_cases import box_cloud, normals_of, sphere_cloud
+from solid_cases import box_cloud, normals_of, small_model, sphere_cloud
 
 from nidcli.artifacts import load_model
 from nidcli.files.clouds import Cloud
+from nidcli.sdf import solving
 from nidcli.sdf.reconstruct import Options, reconstruct
+from nidcli.sdf.solving import Oriented, understood
 from nidcli.sdf.support import spacing
 from nidcli.sdf.symmetry import doubled
 
@@ -23,6 +27,36 @@ def test_a_box_that_lies_off_the_middle_is_doubled_along_each_axis_and_stays_exa
     off = np.abs(np.abs(points - shift) - np.array([0.8, 0.5, 0.3])).min(1)
     assert off.max() < 0.01
     assert (np.einsum("nd,nd->n", normals, points - shift) > 0).all()
+
+
+def test_dense_points_have_images_where_the_mirror_is_as_exact_as_they_are():
+    cloud = box_cloud(8_000, (0.8, 0.5, 0.3))
+    gap, normals = spacing(cloud.points_N3), normals_of(cloud)
+    points, turned, mirrors = doubled(cloud.points_N3, normals, gap, most=15_000, exact=True)
+    assert len(mirrors) == 1 and len(points) > 15_000
+    assert np.abs(np.abs(points) - np.array([0.8, 0.5, 0.3])).min(1).max() < 0.02 * gap
+    assert (np.einsum("nd,nd->n", turned, points) > 0).all()
+    # one end a little thicker than the other: no images of those two sides there, and all of the others
+    lopsided = cloud.points_N3.copy()
+    thick = (np.abs(normals[:, 1]) > 0.9) & (lopsided[:, 0] > 0)
+    lopsided[thick, 1] *= 1 + 0.15 * gap / 0.5
+    added, turned, mirrors = doubled(lopsided, normals, gap, most=8_000, exact=True)
+    assert [mirror.axis for mirror in mirrors] == [0]
+    images, towards = added[8_000:], turned[8_000:]
+    assert (np.abs(towards[:, 1]) > 0.9).mean() < 0.1 < 0.5 < len(images) / (np.abs(normals[:, 1]) < 0.9).sum()
+    assert len(doubled(lopsided, normals, gap, most=8_000)[0]) > 15_000
+
+
+def test_dense_clouds_are_doubled_where_that_shows(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(solving, "solve", lambda *given: [])
+    model, cloud = small_model(), box_cloud(8_000, (0.8, 0.3, 0.2))
+    points, normals, gap = cloud.points_N3, normals_of(cloud), spacing(cloud.points_N3)
+    clean = Oriented(points, normals, gap, 0.0, True)
+    assert len(understood(model, clean, 0, symmetric=True).points_N3) > 15_000
+    assert len(understood(model, clean, 64, symmetric=True).points_N3) == 8_000  # coarser than the points
+    for unlike in (replace(clean, noise=0.004), replace(clean, given=False)):
+        assert len(understood(model, unlike, 0, symmetric=True).points_N3) == 8_000
+    assert not understood(model, clean, 0, symmetric=False).mirrors
 
 
 def test_a_ball_beside_a_ball_gets_no_third():

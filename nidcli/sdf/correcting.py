@@ -27,9 +27,10 @@ from nidcli.corrector import Corrector, folded, unfolded
 from nidcli.model import Model
 from nidcli.sdf.angular import SPREAD, angular, spread
 from nidcli.sdf.lattice import Band, bands
-from nidcli.sdf.solving import Field, default_resolution
+from nidcli.sdf.slits import opened
+from nidcli.sdf.solving import DENSE, Field, default_resolution
+from nidcli.sdf.splatting import splatted
 
-DENSE = 40  # cells a side beyond which hardly anything is missed
 LOST, REFUTED = 0.3, 0.03  # of a cosine with a point's normal; share of the points that so refute all corrections
 CLIP = 8.0  # lattice steps: further from the surface values say nothing
 NEAR = 3.0  # and this near to it lattice points are corrected
@@ -38,11 +39,18 @@ VALUE_UNIT, GAP_UNIT = 4.0, 8.0  # lattice steps: inputs are of the order of one
 
 
 def drawn(model: Model, field: Field) -> tuple[Iterable[Band], bool]:
-    """The bands of a field's lattice, and whether the dictionary's corrector had a say in them."""
+    """The bands of a field's lattice, its slits open, and whether the dictionary's corrector had a say in them."""
+    found, corrected = _solid(model, field)
+    slit = field.slit_N
+    return opened(found, field.points_N3[slit], field.normals_N3[slit], field.gap, field.side), corrected
+
+
+def _solid(model: Model, field: Field) -> tuple[Iterable[Band], bool]:
+    """The bands without the slits."""
     usual = usual_steps(field.shares[-1].cells)
     if model.corrector is None or field.steps < usual or field.shares[-1].cells > DENSE or field.noise > 0:
         return bands(field.shares, field.steps), False
-    angular_N = angular(field.points_N3, field.normals_N3)
+    angular_N = angular(*field.solid)
     if not angular_N.any():
         return bands(field.shares, field.steps), False
     parts = list(bands(field.shares, usual))
@@ -76,8 +84,9 @@ def _correction(net: Corrector, field: Field, parts: list[Band], angular_N: np.n
     pad = (0, size * fold - side - 1) * 3
     value_XYZ = torch.nn.functional.pad((value_XYZ / scale).clamp_(-CLIP, CLIP), pad)
     known_XYZ = torch.nn.functional.pad(known_XYZ, pad)
-    places_N3 = folded_places(field.points_N3, scale, fold)
-    splat_4XYZ = splatted(places_N3, field.normals_N3, (size,) * 3)
+    points_N3, normals_N3 = field.solid
+    places_N3 = folded_places(points_N3, scale, fold)
+    splat_4XYZ = splatted(places_N3, normals_N3, (size,) * 3)
     out_XYZ = torch.zeros_like(value_XYZ)
     near_XYZ = known_XYZ & (value_XYZ.abs() < NEAR)
     for corner, ends in _tiles([_extent(near_XYZ, d, fold) for d in range(3)]):
@@ -105,12 +114,13 @@ def _correction(net: Corrector, field: Field, parts: list[Band], angular_N: np.n
 
 def _agreement(value_XYZ: np.ndarray, field: Field, step: float) -> np.ndarray:
     """(N,) cosines between the normals of points and the slope of a field on the lattice there."""
-    place_3N = ((field.points_N3 + 1) / step).T
+    points_N3, normals_N3 = field.solid
+    place_3N = ((points_N3 + 1) / step).T
     ends = [
         [map_coordinates(value_XYZ, place_3N + way * axis[:, None], order=1) for way in (1, -1)] for axis in np.eye(3)
     ]
     slope_N3 = np.stack([up - down for up, down in ends], 1)
-    cosine_N: np.ndarray = (slope_N3 * field.normals_N3).sum(1) / np.linalg.norm(slope_N3, axis=1).clip(1e-9)
+    cosine_N: np.ndarray = (slope_N3 * normals_N3).sum(1) / np.linalg.norm(slope_N3, axis=1).clip(1e-9)
     return cosine_N
 
 
@@ -125,21 +135,6 @@ def folded_places(points_N3: np.ndarray, step: float, fold: int) -> np.ndarray:
     """(N, 3) points of the domain in folded lattice steps from the first folded point's middle."""
     places: np.ndarray = ((points_N3 + 1) / step - (fold - 1) / 2) / fold
     return places
-
-
-def splatted(place_N3: np.ndarray, value_NC: np.ndarray, size: tuple[int, int, int]) -> Tensor:
-    """(1 + C, X, Y, Z): how many points, and the sums of their values, spread over the eight lattice points around."""
-    base_N3 = np.floor(place_N3).astype(np.int64)
-    share_N3 = place_N3 - base_N3
-    out_CG = np.zeros((1 + value_NC.shape[1], int(np.prod(size))), np.float32)
-    for corner in np.ndindex(2, 2, 2):
-        at_N3 = base_N3 + corner
-        weight_N = np.where(corner, share_N3, 1 - share_N3).prod(1)
-        inside_N = ((at_N3 >= 0) & (at_N3 < size)).all(1)
-        flat = np.ravel_multi_index(at_N3[inside_N].T, size)
-        for row, values_N in zip(out_CG, (weight_N, *(weight_N[:, None] * value_NC).T), strict=True):
-            row += np.bincount(flat, values_N[inside_N], len(row)).astype(np.float32)
-    return torch.from_numpy(out_CG.reshape(-1, *size))
 
 
 def _tiles(extents: list[tuple[int, int]]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -11,7 +11,7 @@ Letters: N points, D = 3, S cells, K experts, J cells that see a point, Q pairs 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -32,19 +32,19 @@ FAINT = 1e-3  # a cell that sees a point with less weight than this does not loo
 
 @dataclass(frozen=True)
 class Data:
-    """What a cloud says, in the domain's frame. value_N, slope_N3 : of f at the points; value_noise : standard
-    deviation of a value, in units of the domain; slope_noise : of a slope, for each point (N,)."""
+    """What a cloud says, in the domain's frame. value_N, slope_N3 : of f at the points; value_noise_N :
+    standard deviations of values, in units of the domain; slope_noise_N : of slopes, infinite where none is known."""
 
     points_N3: Tensor
     value_N: Tensor
     slope_N3: Tensor
-    value_noise: float
+    value_noise_N: Tensor
     slope_noise_N: Tensor
 
     def minus(self, jets_N4: Tensor) -> Data:
         """What is left of it without a field whose values and slopes at the points are known."""
         left = (self.value_N - jets_N4[:, 0], self.slope_N3 - jets_N4[:, 1:])
-        return Data(self.points_N3, *left, self.value_noise, self.slope_noise_N)
+        return replace(self, value_N=left[0], slope_N3=left[1])
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _codes(
         rows = slice(int(ends_S[first - 1]) // 4 if first else 0, int(ends_S[last - 1]) // 4)
         point, local = point_Q[rows], local_Q3[rows]
         slope_weight = 1 / data.slope_noise_N[point]
-        operator = Hermite(local, torch.full_like(slope_weight, 1 / (data.value_noise * cells)), slope_weight)
+        operator = Hermite(local, 1 / (data.value_noise_N[point] * cells), slope_weight)
         design = materialise(level.bank(), operator, 1 << 62, rough=rough)
         assert isinstance(design, DenseDesign)
         target_Q4 = torch.cat([data.value_N[point][:, None] * cells, data.slope_N3[point]], 1)

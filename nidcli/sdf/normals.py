@@ -3,12 +3,9 @@
 Direction: the axis of least variance of a point's neighbours (Hoppe et al. 1992), as many of them as the noise asks
 for. Orientation: propagated along the minimum spanning tree of the neighbour graph, where a step costs 1 - |n . n'|
 (ibid.); a tree may turn over at a thin part or a crease, so that orientations are then made consistent with the
-winding number field w that they produce themselves, which is the indicator of the inside,
-
-    laplace w = div sum_i a_i n_i delta(x - p_i)         n_i points against grad w at p_i
-
-(iterated as in Hou et al. 2022, Iterative Poisson surface reconstruction, and Xu et al. 2023): w is found on a grid by
-Fourier transforms, points that disagree with it turn over, until none does.
+winding number field that they produce themselves (winding.py), against whose gradient they should point: points that
+disagree with it turn over, until none does (as in Hou et al. 2022, Iterative Poisson surface reconstruction, and Xu et
+al. 2023).
 
 Letters: N points, k neighbours, G grid points a side.
 """
@@ -18,11 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
 from scipy.ndimage import map_coordinates
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 from scipy.spatial import cKDTree
+
+from nidcli.sdf.winding import winding
 
 FEW, MANY = 12, 24  # neighbours, at least and at most
 REACH = 8.0  # radius of a neighbourhood, in standard deviations of the noise
@@ -96,7 +94,7 @@ def consistent(points_N3: np.ndarray, normals_N3: np.ndarray) -> np.ndarray:
     area_N = near[0][:, min(6, near[0].shape[1] - 1)] ** 2
     turned_N3, settled = normals_N3.copy(), False
     for _ in range(ROUNDS):
-        value_N, slope_N3 = winding(points_N3, turned_N3 * area_N[:, None])
+        value_N, slope_N3 = _winding(points_N3, turned_N3 * area_N[:, None])
         if value_N.mean() < 0:
             turned_N3 *= -1
             continue
@@ -113,40 +111,18 @@ def consistent(points_N3: np.ndarray, normals_N3: np.ndarray) -> np.ndarray:
     return turned_N3
 
 
-def winding(points_N3: np.ndarray, weighted_N3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _winding(points_N3: np.ndarray, weighted_N3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The winding number field at the points above that at the border of the domain (N,), and its slope (N, 3).
 
     Both in units of their own: the sign is what counts.
     """
     span = 2.4  # the field is periodic: a margin around [-1, 1] keeps the copies apart
-    place_3N = ((points_N3 / span + 0.5) * GRID).T
-    vectors = np.stack([_splatted(place_3N, weighted_N3[:, d]) for d in range(3)])
-    wave, half = 2 * np.pi * fft.fftfreq(GRID), 2 * np.pi * fft.rfftfreq(GRID)
-    kx, ky, kz = np.meshgrid(wave, wave, half, indexing="ij", sparse=True)
-    square = kx**2 + ky**2 + kz**2
-    square[0, 0, 0] = 1
-    spectrum = fft.rfftn(vectors.astype(np.float32), axes=(1, 2, 3), workers=-1)
-    field_k = 1j * (kx * spectrum[0] + ky * spectrum[1] + kz * spectrum[2]) / square * np.exp(-square * BLUR**2 / 2)
-    field_k[0, 0, 0] = 0
-    field = fft.irfftn(field_k, (GRID,) * 3, workers=-1)
+    place_N3 = (points_N3 / span + 0.5) * GRID
+    field = winding(place_N3, weighted_N3, GRID, BLUR)
     border = np.mean([field[0].mean(), field[:, 0].mean(), field[:, :, 0].mean()])
     slope = [(np.roll(field, -1, d) - np.roll(field, 1, d)) / 2 for d in range(3)]
-    look = [map_coordinates(values, place_3N, order=1, mode="grid-wrap") for values in (field, *slope)]
+    look = [map_coordinates(values, place_N3.T, order=1, mode="grid-wrap") for values in (field, *slope)]
     return look[0] - border, np.stack(look[1:], 1)
-
-
-def _splatted(place_3N: np.ndarray, value_N: np.ndarray) -> np.ndarray:
-    """Trilinear weights of points on the grid."""
-    grid = np.zeros(GRID**3)
-    low_3N = np.floor(place_3N).astype(np.int64)
-    part_3N = place_3N - low_3N
-    for corner in np.ndindex(2, 2, 2):
-        weight_N = value_N.copy()
-        for d in range(3):
-            weight_N *= part_3N[d] if corner[d] else 1 - part_3N[d]
-        x, y, z = ((low_3N[d] + corner[d]) % GRID for d in range(3))
-        grid += np.bincount((x * GRID + y) * GRID + z, weight_N, GRID**3)
-    return grid.reshape(GRID, GRID, GRID)
 
 
 def _principal(points_N3: np.ndarray, index_Nk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

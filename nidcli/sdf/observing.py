@@ -21,12 +21,13 @@ from torch import Tensor
 from nidcli.corrector import POINT_CHANNELS, CorrectorSpec, folded
 from nidcli.errors import InputError
 from nidcli.model import Model
-from nidcli.sdf.correcting import CLIP, folded_places, shown, splatted, usual_steps
+from nidcli.sdf.correcting import CLIP, folded_places, shown, usual_steps
 from nidcli.sdf.frame import SIDE, Frame
 from nidcli.sdf.lattice import bands
 from nidcli.sdf.normals import estimate_normals
 from nidcli.sdf.solids import Solid
 from nidcli.sdf.solving import Field, Oriented, understood
+from nidcli.sdf.splatting import splatted
 from nidcli.sdf.support import spacing
 
 POINTS = (250.0, 12_000.0)  # of a cloud, as likely in every octave
@@ -125,7 +126,8 @@ class _View:
         inside_N3 = (self.inwards(surface_N3) + 1) / field.step  # in lattice steps
         middle_B3 = np.round(inside_N3[chance.integers(PROBES, size=count)] + chance.integers(-8, 9, (count, 3)))
         low_B3 = (middle_B3 - wide // 2).clip(0, max(0, side + 1 - wide)).astype(np.int64)
-        tree, boxes, asked = cKDTree(field.points_N3), [], []
+        cloud_N3, cloud_normals_N3 = field.solid
+        tree, boxes, asked = cKDTree(cloud_N3), [], []
         for low_3 in low_B3:
             box = tuple(slice(at, at + wide) for at in low_3)
             place = np.argwhere(known[box] & (np.abs(value[box]) < WITHIN))
@@ -146,9 +148,9 @@ class _View:
             truth = np.full((wide,) * 3, np.nan, np.float32)
             sheet = np.zeros(len(place), bool) if thin is None else _within(thin, place + low_3, AROUND)
             truth[tuple(place.T)] = np.where(sheet, np.inf, np.clip(distance, -CLIP, CLIP))
-            points = folded_places(field.points_N3 - low_3 * field.step, field.step, fold)
+            points = folded_places(cloud_N3 - low_3 * field.step, field.step, fold)
             near = ((points > -1) & (points < PIECE)).all(1)
-            splat = splatted(points[near], field.normals_N3[near], (PIECE,) * 3)
+            splat = splatted(points[near], cloud_normals_N3[near], (PIECE,) * 3)
             inside, decided = (torch.from_numpy(np.ascontiguousarray(part[box])) for part in (value, known))
             seen = shown(inside, decided, splat, field.gap / field.step, fold)
             found.append((seen.half(), folded(torch.from_numpy(truth)[None], fold)[0].half()))

@@ -132,6 +132,10 @@ def reconstruct(
     if alike:
         planes = " and ".join("xyz"[mirror.axis] for mirror in field.mirrors)
         tell(f"{name} is symmetric along {planes}: {alike} mirrored points lie on what is seen.")
+    if field.slit_N.any():
+        tell(
+            f"{name} has slits narrower than its points lie apart; they are open where {field.slit_N.sum()} points are."
+        )
     lattice, corrected = drawn(model, field)
     vertices_V3, faces_F3 = triangles(lattice, field.side)
     vertices_V3, faces_F3, removed = supported(vertices_V3, faces_F3, points_N3, field.gap)

@@ -13,14 +13,19 @@ import numpy as np
 import torch
 
 from nidcli.model import Level, Model
+from nidcli.sdf.beyond import CLOSE, amended
 from nidcli.sdf.field import Data, Share, solve_share
+from nidcli.sdf.slits import slit_points
 from nidcli.sdf.support import SPARSE, facing_within, spacing
 from nidcli.sdf.symmetry import Mirror, doubled
 
-MOST_DOUBLED = 5_000  # points: more say by themselves what their images would, which then only blur
+MOST_DOUBLED = 5_000  # points: more say by themselves what their images would, which blur it unless they are exact
+MOST_EXACT = 15_000  # and more than these what exact images would
 SIGHT = (4.0, 3.5)  # points across what a finest cell sees; fewer where they are sparse
 ROUGH = 13.0  # and standard deviations of the noise, at least: finer cells would draw it
 COARSEST, FINEST = 2, 64  # cells a side
+DENSE = 40  # of these, beyond which a corrector is not asked: what is missed then is what lies between points
+COARSE = 4.0  # lattice steps along the domain times the spacing, below which the lattice shows less than points tell
 LEVELS = 3
 BLUR = 0.01  # of a half cell: what its experts cannot draw
 STEPS = 8  # of the lattice, a cell of the finest
@@ -48,15 +53,22 @@ class Oriented:
 @dataclass(frozen=True)
 class Field:
     """A solid's field as shares of levels, and what it was made of. points_N3, normals_N3, gap : with mirror images
-    along `mirrors`; steps : of the lattice it is to be drawn on, a cell of the finest."""
+    along `mirrors`; slit_N : which of them line slits, that the shares know nothing of; steps : of the lattice it is to
+    be drawn on, a cell of the finest."""
 
     shares: Sequence[Share]
     steps: int
     points_N3: np.ndarray
     normals_N3: np.ndarray
+    slit_N: np.ndarray
     gap: float
     noise: float
     mirrors: Sequence[Mirror]
+
+    @property
+    def solid(self) -> tuple[np.ndarray, np.ndarray]:
+        """Points and normals of what the shares were solved for."""
+        return self.points_N3[~self.slit_N], self.normals_N3[~self.slit_N]
 
     @property
     def side(self) -> int:
@@ -73,31 +85,44 @@ def understood(model: Model, cloud: Oriented, resolution: int, *, symmetric: boo
     """The field of a cloud. resolution : lattice steps along the domain, at least, 0 by density; symmetric : mirror
     images of points are used where they lie on what is seen."""
     points_N3, normals_N3, gap, noise = cloud.points_N3, cloud.normals_N3, cloud.gap, cloud.noise
+    clean, plenty = noise == 0 and cloud.given, len(points_N3) > MOST_DOUBLED
+    fine = clean and _cells(gap, noise) > DENSE and not 0 < resolution < COARSE / gap
     mirrors: list[Mirror] = []
-    if symmetric and len(points_N3) <= MOST_DOUBLED:
-        points_N3, normals_N3, mirrors = doubled(points_N3, normals_N3, gap, noise, MOST_DOUBLED)
+    most = MOST_EXACT if fine else MOST_DOUBLED
+    if symmetric and len(points_N3) <= most:
+        points_N3, normals_N3, mirrors = doubled(points_N3, normals_N3, gap, noise, most, exact=plenty)
         gap = spacing(points_N3) if len(points_N3) > len(cloud.points_N3) else gap
-    finest = max(4, min(FINEST, 4 * round(1 / max(float(np.interp(gap, SPARSE, SIGHT)) * gap, ROUGH * noise))))
+    finest = _cells(gap, noise)
     exact, slope = (float(np.interp(gap, SPARSE, ends)) for ends in (VALUE_NOISE, SLOPE_NOISE))
     slope = slope if cloud.given else GUESSED_SLOPE
-    shares = solve(model, _data(model, points_N3, normals_N3, math.hypot(noise, exact), slope), finest)
+    slit_N = slit_points(points_N3, normals_N3, gap) if clean else np.zeros(len(points_N3), bool)
+    data = _data(model, points_N3[~slit_N], normals_N3[~slit_N], math.hypot(noise, exact), slope)
+    shares = solve(model, data, finest, gap if clean else math.inf)
     dense = not resolution and noise == 0 and STEPS * finest > MOST_STEPS
     narrow = dense and facing_within(2 / MOST_STEPS, points_N3, normals_N3, gap) > NARROW
     steps = max(2, -(-(resolution or default_resolution(finest, narrow)) // finest))
-    return Field(shares, steps, points_N3, normals_N3, gap, noise, mirrors)
+    return Field(shares, steps, points_N3, normals_N3, slit_N, gap, noise, mirrors)
 
 
-def solve(model: Model, data: Data, finest: int) -> list[Share]:
-    """Coarse to fine: each level explains what those below it left."""
-    shares = list[Share]()
-    noise = data.value_noise
+def _cells(gap: float, noise: float) -> int:
+    """A side, of the finest level: what these points and their noise can fill."""
+    return max(4, min(FINEST, 4 * round(1 / max(float(np.interp(gap, SPARSE, SIGHT)) * gap, ROUGH * noise))))
+
+
+def solve(model: Model, data: Data, finest: int, gap: float = math.inf) -> list[Share]:
+    """Coarse to fine: each level explains what those below it left. gap : spacing of the points; where it is small, the
+    finest cells are checked where no point lies as well."""
+    shares, left = list[Share](), data
     for cells in chain(finest):
-        data = replace(data, value_noise=math.hypot(noise, BLUR / cells))
-        most = MOST if cells == finest else MOST_COARSE
-        share = solve_share(nearest_level(model, cells), cells, data, LEAST if shares else 1, most, first=not shares)
+        blurred_N = torch.hypot(left.value_noise_N, torch.full_like(left.value_noise_N, BLUR / cells))
+        left, level = replace(left, value_noise_N=blurred_N), nearest_level(model, cells)
+        least, most = LEAST if shares else 1, MOST if cells == finest else MOST_COARSE
+        share = solve_share(level, cells, left, least, most, first=not shares)
         shares.append(share)
         if cells != finest:
-            data = data.minus(share.jets(data.points_N3))
+            left = left.minus(share.jets(left.points_N3))
+        elif gap < CLOSE:
+            shares[-1] = amended(level, shares, data, left, gap, least, most)
     return shares
 
 
@@ -123,4 +148,5 @@ def _data(model: Model, points_N3: np.ndarray, normals_N3: np.ndarray, noise: fl
     device = model.level(0).prior_mean_BK.device
     points = torch.from_numpy(points_N3).float().to(device)
     normals = torch.from_numpy(normals_N3).float().to(device)
-    return Data(points, torch.zeros_like(points[:, 0]), normals, noise, torch.full_like(points[:, 0], slope))
+    zero_N = torch.zeros_like(points[:, 0])
+    return Data(points, zero_N, normals, zero_N + noise, zero_N + slope)

@@ -25,6 +25,7 @@ SURE = 0.76  # where images are added to what is seen; of shapes that are no mir
 UNSEEN = 4.0  # spacings to the nearest point where something is missing
 NEIGHBOURS, ROUNDS = 6, 6  # in which a partner is looked for; rounds of refinement
 FLUSH, SAME = 0.25, 0.05  # spacings off its partner's plane up to which an image is used, and that tell it from a point
+FLUSH_EXACT, EXACT, AROUND = 0.08, 0.05, 8  # the same of an exact mirror, their median, and images it is that of
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,17 @@ def find_mirrors(
 
 
 def doubled(
-    points_N3: np.ndarray, normals_N3: np.ndarray, gap: float, noise: float = 0.0, most: int = 1 << 30
+    points_N3: np.ndarray,
+    normals_N3: np.ndarray,
+    gap: float,
+    noise: float = 0.0,
+    most: int = 1 << 30,
+    *,
+    exact: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, list[Mirror]]:
     """The cloud and, after it, the mirror images of its points that lie on what it shows; and the mirrors that there
-    are. noise : standard deviation of the points; most : points up to which a mirror is used."""
+    are. noise : standard deviation of the points; most : points up to which a mirror is used; exact : images only where
+    the mirror is as exact as dense points are."""
     near = min(NEIGHBOURS, len(points_N3))
     used = []
     for mirror in find_mirrors(points_N3, normals_N3, gap, SURE, near):
@@ -86,14 +94,29 @@ def doubled(
             close = np.abs(off) <= 3 * np.median(np.abs(off))
             step = -float((lean[close] * off[close]).sum() / (lean[close] ** 2).sum())
             mirror = replace(mirror, offset=mirror.offset + min(max(step, -gap), gap))
-        used.append(mirror)
         images_N3, off_N, _ = _partners(mirror, tree, points_N3, normals_N3, gap)
-        added = (np.abs(off_N) < FLUSH * gap + 2 * noise) & (tree.query(images_N3, workers=-1)[0] > SAME * gap)
+        off_N = np.where(np.isnan(off_N), np.inf, np.abs(off_N))
+        fits_N = _exact(off_N, tree, points_N3, gap) if exact else off_N < FLUSH * gap + 2 * noise
+        added = fits_N & (tree.query(images_N3, workers=-1)[0] > SAME * gap)
+        if not added.any():
+            continue
+        used.append(mirror)
         turned_A3 = normals_N3[added].copy()
         turned_A3[:, mirror.axis] *= -1
         points_N3 = np.concatenate([points_N3, images_N3[added]])
         normals_N3 = np.concatenate([normals_N3, turned_A3])
     return points_N3, normals_N3, used
+
+
+def _exact(off_N: np.ndarray, tree: cKDTree, points_N3: np.ndarray, gap: float) -> np.ndarray:
+    """(N,) which images are to be believed as points are: the mirror is exact everywhere, or around them. off_N : how
+    far they lie off the planes of their partners, which is a little on curved surfaces whatever the mirror."""
+    flush_N = off_N < FLUSH_EXACT * gap
+    if np.median(off_N) < EXACT * gap:
+        return flush_N
+    around_Nk = tree.query(points_N3, k=1 + AROUND, workers=-1)[1]
+    local_N: np.ndarray = np.median(off_N[around_Nk], axis=1) < EXACT * gap
+    return flush_N & local_N
 
 
 def _partners(
