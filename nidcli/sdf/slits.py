@@ -34,7 +34,7 @@ SAME, LITTLE, ENOUGH = 0.6, 1e-4, 0.1  # cosine of the normals of one sheet; wei
 MOST = 0.5  # of all points: normals that are turned inwards make slits of thin parts
 CROSSING, WEDGE = 0.5, 1.5  # spacings that planes may seem to cross each other by, and lie apart
 OPEN = 1.0  # widths of a slab into which lattice points fall everywhere
-RUN = 500  # points around which the lattice is walked at once
+RUN = 1 << 22  # pairs of a point and a place beside it that are looked at at once
 
 
 def slit_points(points_N3: np.ndarray, normals_N3: np.ndarray, gap: float) -> np.ndarray:
@@ -67,7 +67,10 @@ def opened(
         yield from field
         return
     place_Q3 = _places(points_M3, normals_M3, gap, 2 / side, side)
-    value_Q, decided_Q = _between(place_Q3 * (2 / side) - 1, points_M3, normals_M3, gap, 2 / side)
+    tree = cKDTree(points_M3)
+    runs = np.array_split(place_Q3, len(place_Q3) * SEEN // RUN + 1)
+    value_Q = np.concatenate([_between(run * (2 / side) - 1, tree, normals_M3, gap, 2 / side) for run in runs])
+    decided_Q = np.isfinite(value_Q)
     place_Q3, value_Q = place_Q3[decided_Q], value_Q[decided_Q].astype(np.float32)
     for band in field:
         inside_Q = (place_Q3[:, 0] >= band.first) & (place_Q3[:, 0] < band.first + len(band.value_XYZ))
@@ -85,8 +88,9 @@ def _places(points_M3: np.ndarray, normals_M3: np.ndarray, gap: float, step: flo
     offset_O3 = np.stack(np.meshgrid(along, along, along, indexing="ij"), -1).reshape(-1, 3)
     offset_O3 = offset_O3[(offset_O3**2).sum(1) <= reach**2 + 1]
     base_M3, found = np.round((points_M3 + 1) / step).astype(np.int64), list[np.ndarray]()
-    for first in range(0, len(base_M3), RUN):
-        run = slice(first, first + RUN)
+    points = max(1, RUN // len(offset_O3))
+    for first in range(0, len(base_M3), points):
+        run = slice(first, first + points)
         m, o = np.nonzero(np.abs(normals_M3[run] @ offset_O3.T) < BEHIND)
         place_Q3 = base_M3[run][m] + offset_O3[o]
         place_Q3 = place_Q3[((place_Q3 >= 0) & (place_Q3 <= side)).all(1)]
@@ -94,14 +98,12 @@ def _places(points_M3: np.ndarray, normals_M3: np.ndarray, gap: float, step: flo
     return np.stack(np.unravel_index(np.unique(np.concatenate(found)), (side + 1,) * 3), 1)
 
 
-def _between(
-    place_Q3: np.ndarray, points_M3: np.ndarray, normals_M3: np.ndarray, gap: float, step: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """(Q,) how far places lie outside both sheets, in units of the domain; and where there are two."""
-    away_QJ, near_QJ = cKDTree(points_M3).query(place_Q3, k=min(SEEN, len(points_M3)), workers=-1)
+def _between(place_Q3: np.ndarray, tree: cKDTree, normals_M3: np.ndarray, gap: float, step: float) -> np.ndarray:
+    """(Q,) how far places lie outside both sheets, in units of the domain; NaN where there are no two."""
+    away_QJ, near_QJ = tree.query(place_Q3, k=min(SEEN, tree.n), workers=-1)
     normal_QJ3 = normals_M3[near_QJ]
     weight_QJ = np.exp(-((away_QJ / (WIDTH * gap)) ** 2))
-    out_QJ = np.einsum("qjd,qjd->qj", place_Q3[:, None] - points_M3[near_QJ], normal_QJ3)
+    out_QJ = np.einsum("qjd,qjd->qj", place_Q3[:, None] - tree.data[near_QJ], normal_QJ3)
     cosine_QJ = np.einsum("qjd,qd->qj", normal_QJ3, normal_QJ3[:, 0])
     first_QJ, second_QJ = weight_QJ * (cosine_QJ > SAME), weight_QJ * (cosine_QJ < -SAME)
     total_Q, other_Q = first_QJ.sum(1), second_QJ.sum(1)
@@ -112,4 +114,4 @@ def _between(
     decided_Q = (np.minimum(total_Q, other_Q) > LITTLE) & (total_Q + other_Q > ENOUGH)
     decided_Q &= (a_Q + b_Q > -CROSSING * gap) & (a_Q + b_Q < WEDGE * gap)
     slab_Q = OPEN * step * np.abs(normal_QJ3[:, 0]).sum(1)  # the least in which every line of the lattice has a point
-    return np.minimum(a_Q, b_Q) + np.maximum(0, slab_Q - a_Q - b_Q) / 2, decided_Q
+    return np.where(decided_Q, np.minimum(a_Q, b_Q) + np.maximum(0, slab_Q - a_Q - b_Q) / 2, np.nan)
