@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from solid_cases import normals_of, sphere_cloud
+from solid_cases import normals_of, small_model, sphere_cloud
 
 from nidcli.artifacts import bundled, load_model
-from nidcli.model import Level
+from nidcli.model import Model
 from nidcli.sdf import solving
 from nidcli.sdf.beyond import amended
 from nidcli.sdf.field import Data, Share
@@ -35,13 +35,13 @@ def test_winding_numbers_of_a_sphere_are_one_inside_and_nothing_outside():
     assert np.abs(np.diff(blurred, axis=0)).max() < 0.6 * np.abs(np.diff(field, axis=0)).max()
 
 
-def solved(gap: float) -> tuple[list[Share], Data, Data]:
+def solved() -> tuple[list[Share], Data, Data]:
     """Shares of a sphere, its data, and what coarser levels leave of these for the finest."""
     model, cloud = load_model("chair").model, sphere_cloud(4_000, RADIUS)
     points = torch.from_numpy(cloud.points_N3).float()
     value = torch.zeros(len(points))
     data = Data(points, value, torch.from_numpy(normals_of(cloud)).float(), value + 0.001, value + 0.14)
-    shares = solving.solve(model, data, 32, gap)
+    shares = solving.solve(model, data, 32)
     left = data
     for share in shares[:-1]:
         left = left.minus(share.jets(points))
@@ -54,7 +54,7 @@ def values(field: list[Share], points: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.skipif("chair" not in bundled(), reason="no bundled dictionaries")
 def test_a_cell_with_a_sign_wrong_beyond_the_points_is_solved_again_and_no_other():
-    shares, data, left = solved(math.inf)
+    shares, data, left = solved()
     finest, gap = shares[-1], spacing(data.points_N3.numpy())
     level = solving.nearest_level(load_model("chair").model, finest.cells)
     kept = amended(level, shares, data, left, gap, solving.LEAST, solving.MOST)
@@ -79,16 +79,17 @@ def test_a_cell_with_a_sign_wrong_beyond_the_points_is_solved_again_and_no_other
     assert (values(after, beyond) > 0).all()
 
 
-@pytest.mark.skipif("chair" not in bundled(), reason="no bundled dictionaries")
-def test_only_dense_clouds_are_checked(monkeypatch: pytest.MonkeyPatch):
-    asked = list[float]()
+def test_only_dense_clean_clouds_are_checked(monkeypatch: pytest.MonkeyPatch):
+    asked = list[float | None]()
 
-    def noted(level: Level, shares: list[Share], data: Data, left: Data, gap: float, least: int, most: int) -> Share:
+    def noted(model: Model, data: Data, finest: int, gap: float | None = None) -> list[Share]:
         asked.append(gap)
-        return shares[-1]
+        return []
 
-    monkeypatch.setattr(solving, "amended", noted)
-    solved(0.06)
-    assert not asked
-    solved(0.02)
-    assert asked == [0.02]
+    monkeypatch.setattr(solving, "solve", noted)
+    for points, noise, given in ((9_000, 0.0, True), (9_000, 0.004, True), (9_000, 0.0, False), (2_000, 0.0, True)):
+        cloud = sphere_cloud(points, RADIUS)
+        gap = spacing(cloud.points_N3)
+        oriented = solving.Oriented(cloud.points_N3, normals_of(cloud), gap, noise, given)
+        solving.understood(small_model(), oriented, 64, symmetric=False)
+        assert asked.pop() == (gap if (points, noise, given) == (9_000, 0.0, True) else None)

@@ -25,7 +25,6 @@ from nidcli.sdf.field import FAINT, Data, Share, solve_share
 from nidcli.sdf.lattice import bands
 from nidcli.sdf.winding import winding
 
-CLOSE = 0.035  # spacing in units of the domain: where points lie further apart, thin parts are missed
 NEAR, FAR = 0.9, 2.0  # spacings from the nearest point, between which the field is checked
 SURE = 0.3  # difference of a winding number from a half
 DEVIATION = 0.25  # spacings: of the distance to the nearest point from that to the surface

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from nidcli.model import Level, Model
-from nidcli.sdf.beyond import CLOSE, amended
+from nidcli.sdf.beyond import amended
 from nidcli.sdf.field import Data, Share, solve_share
 from nidcli.sdf.slits import slit_points
 from nidcli.sdf.support import SPARSE, facing_within, spacing
@@ -95,9 +95,10 @@ def understood(model: Model, cloud: Oriented, resolution: int, *, symmetric: boo
     finest = _cells(gap, noise)
     exact, slope = (float(np.interp(gap, SPARSE, ends)) for ends in (VALUE_NOISE, SLOPE_NOISE))
     slope = slope if cloud.given else GUESSED_SLOPE
-    slit_N = slit_points(points_N3, normals_N3, gap) if clean else np.zeros(len(points_N3), bool)
+    told = clean and finest > DENSE  # sparse points say too little about slits, and of what lies beyond them
+    slit_N = slit_points(points_N3, normals_N3, gap) if told else np.zeros(len(points_N3), bool)
     data = _data(model, points_N3[~slit_N], normals_N3[~slit_N], math.hypot(noise, exact), slope)
-    shares = solve(model, data, finest, gap if clean else math.inf)
+    shares = solve(model, data, finest, gap if told else None)
     dense = not resolution and noise == 0 and STEPS * finest > MOST_STEPS
     narrow = dense and facing_within(2 / MOST_STEPS, points_N3, normals_N3, gap) > NARROW
     steps = max(2, -(-(resolution or default_resolution(finest, narrow)) // finest))
@@ -109,9 +110,9 @@ def _cells(gap: float, noise: float) -> int:
     return max(4, min(FINEST, 4 * round(1 / max(float(np.interp(gap, SPARSE, SIGHT)) * gap, ROUGH * noise))))
 
 
-def solve(model: Model, data: Data, finest: int, gap: float = math.inf) -> list[Share]:
-    """Coarse to fine: each level explains what those below it left. gap : spacing of the points; where it is small, the
-    finest cells are checked where no point lies as well."""
+def solve(model: Model, data: Data, finest: int, gap: float | None = None) -> list[Share]:
+    """Coarse to fine: each level explains what those below it left. gap : spacing of the points; with it, the finest
+    cells are checked where no point lies as well."""
     shares, left = list[Share](), data
     for cells in chain(finest):
         blurred_N = torch.hypot(left.value_noise_N, torch.full_like(left.value_noise_N, BLUR / cells))
@@ -121,7 +122,7 @@ def solve(model: Model, data: Data, finest: int, gap: float = math.inf) -> list[
         shares.append(share)
         if cells != finest:
             left = left.minus(share.jets(left.points_N3))
-        elif gap < CLOSE:
+        elif gap is not None:
             shares[-1] = amended(level, shares, data, left, gap, least, most)
     return shares
 
