@@ -91,5 +91,7 @@ def test_only_dense_clean_clouds_are_checked(monkeypatch: pytest.MonkeyPatch):
         cloud = sphere_cloud(points, RADIUS)
         gap = spacing(cloud.points_N3)
         oriented = solving.Oriented(cloud.points_N3, normals_of(cloud), gap, noise, given)
-        solving.understood(small_model(), oriented, 64, symmetric=False)
+        solving.understood(small_model(), oriented, 0, symmetric=False)
         assert asked.pop() == (gap if (points, noise, given) == (9_000, 0.0, True) else None)
+        solving.understood(small_model(), oriented, 64, symmetric=False)  # coarser than the points
+        assert asked.pop() is None

@@ -85,8 +85,8 @@ def understood(model: Model, cloud: Oriented, resolution: int, *, symmetric: boo
     """The field of a cloud. resolution : lattice steps along the domain, at least, 0 by density; symmetric : mirror
     images of points are used where they lie on what is seen."""
     points_N3, normals_N3, gap, noise = cloud.points_N3, cloud.normals_N3, cloud.gap, cloud.noise
-    clean, plenty = noise == 0 and cloud.given, len(points_N3) > MOST_DOUBLED
-    fine = clean and _cells(gap, noise) > DENSE and not 0 < resolution < COARSE / gap
+    exactly = noise == 0 and cloud.given and not 0 < resolution < COARSE / gap
+    plenty, fine = len(points_N3) > MOST_DOUBLED, exactly and _cells(gap, noise) > DENSE
     mirrors: list[Mirror] = []
     most = MOST_EXACT if fine else MOST_DOUBLED
     if symmetric and len(points_N3) <= most:
@@ -95,7 +95,7 @@ def understood(model: Model, cloud: Oriented, resolution: int, *, symmetric: boo
     finest = _cells(gap, noise)
     exact, slope = (float(np.interp(gap, SPARSE, ends)) for ends in (VALUE_NOISE, SLOPE_NOISE))
     slope = slope if cloud.given else GUESSED_SLOPE
-    told = clean and finest > DENSE  # sparse points say too little about slits, and of what lies beyond them
+    told = exactly and finest > DENSE  # sparse points say too little about slits, and of what lies beyond them
     slit_N = slit_points(points_N3, normals_N3, gap) if told else np.zeros(len(points_N3), bool)
     data = _data(model, points_N3[~slit_N], normals_N3[~slit_N], math.hypot(noise, exact), slope)
     shares = solve(model, data, finest, gap if told else None)
