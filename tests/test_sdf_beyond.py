@@ -35,12 +35,12 @@ def test_winding_numbers_of_a_sphere_are_one_inside_and_nothing_outside():
     assert np.abs(np.diff(blurred, axis=0)).max() < 0.6 * np.abs(np.diff(field, axis=0)).max()
 
 
-def solved() -> tuple[list[Share], Data, Data]:
+def solved(outwards: float = 1) -> tuple[list[Share], Data, Data]:
     """Shares of a sphere, its data, and what coarser levels leave of these for the finest."""
     model, cloud = load_model("chair").model, sphere_cloud(4_000, RADIUS)
     points = torch.from_numpy(cloud.points_N3).float()
     value = torch.zeros(len(points))
-    data = Data(points, value, torch.from_numpy(normals_of(cloud)).float(), value + 0.001, value + 0.14)
+    data = Data(points, value, outwards * torch.from_numpy(normals_of(cloud)).float(), value + 0.001, value + 0.14)
     shares = solving.solve(model, data, 32)
     left = data
     for share in shares[:-1]:
@@ -77,6 +77,13 @@ def test_a_cell_with_a_sign_wrong_beyond_the_points_is_solved_again_and_no_other
     assert error[2] > 10 * error[0] and error[1] < 3 * error[0]
     beyond = points * (1 + 1.2 * gap / RADIUS)
     assert (values(after, beyond) > 0).all()
+
+
+@pytest.mark.skipif("chair" not in bundled(), reason="no bundled dictionaries")
+def test_a_room_seen_from_inside_is_solid_beyond_its_walls():
+    shares, data, left = solved(outwards=-1)
+    level, gap = solving.nearest_level(load_model("chair").model, 32), spacing(data.points_N3.numpy())
+    assert amended(level, shares, data, left, gap, solving.LEAST, solving.MOST) is shares[-1]
 
 
 def test_only_dense_clean_clouds_are_checked(monkeypatch: pytest.MonkeyPatch):

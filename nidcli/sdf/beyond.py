@@ -2,8 +2,8 @@
 
 A cell that sees points on one side only draws spurs behind a crease and bubbles inside of solids. A little beyond the
 spacing of the points their winding number tells inside from outside (as for Barill et al. 2018), and the nearest point
-how far away the surface is. Cells that have a sign wrong there are told both, the term
-|f - d| off the surface of equation 17, and nothing changes elsewhere.
+how far away the surface is. Cells that have a sign wrong there are told both, the term |f - d| off the surface of
+equation 17, and nothing changes elsewhere.
 
 Letters: N points, J neighbours, Q places that are checked, S cells, C cells that are solved again, K experts.
 """
@@ -17,12 +17,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 from scipy.fft import next_fast_len
+from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from nidcli.model import Level
 from nidcli.sdf.field import FAINT, Data, Share, solve_share
-from nidcli.sdf.lattice import bands
+from nidcli.sdf.lattice import bands, joined
 from nidcli.sdf.winding import winding
 
 NEAR, FAR = 0.9, 2.0  # spacings from the nearest point, between which the field is checked
@@ -65,12 +66,10 @@ def amended(level: Level, shares: Sequence[Share], data: Data, left: Data, gap: 
 def _places(shares: Sequence[Share], data: Data, gap: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(Q, 3) lattice points that cells reach, beyond the points' spacing, of which it is sure which side of the surface
     they lie on; the field there, whether they are inside, and how far points are."""
-    parts = list(bands(shares, STEPS))
-    known = [part.known_XYZ[:-1] for part in parts[:-1]] + [parts[-1].known_XYZ]
-    value = [part.value_XYZ[:-1] for part in parts[:-1]] + [parts[-1].value_XYZ]
-    value_XYZ, side = torch.cat(value), len(torch.cat(known)) - 1
+    value_XYZ, known_XYZ = joined(bands(shares, STEPS))
+    side = len(value_XYZ) - 1
     inside_XYZ = _inside(data, side)
-    asked_XYZ = torch.cat(known) & ((inside_XYZ - 0.5).abs() > SURE)
+    asked_XYZ = known_XYZ & ((inside_XYZ - 0.5).abs() > SURE)
     place_Q3 = asked_XYZ.nonzero() * (2 / side) - 1
     tree = cKDTree(data.points_N3.cpu().numpy())
     away_Q, _ = tree.query(place_Q3.numpy(), distance_upper_bound=FAR * gap, workers=-1)
@@ -82,13 +81,14 @@ def _places(shares: Sequence[Share], data: Data, gap: float) -> tuple[Tensor, Te
 
 
 def _inside(data: Data, side: int) -> Tensor:
-    """(X, Y, Z) winding numbers on a lattice of `side` steps, whose border is outside."""
+    """(X, Y, Z) winding numbers on a lattice of `side` steps, a half at the points: whether these surround something or
+    look inwards, as those of a room do."""
     points, normals = data.points_N3.cpu().numpy(), data.slope_N3.cpu().numpy()
     size, step = next_fast_len(round(PADDED * (side + 1)), real=True), 2 / side
     area_N = _areas(points, normals) / step**2
-    field = winding((points + 1) / step, normals * area_N[:, None], size)[: side + 1, : side + 1, : side + 1]
-    border = np.mean([field.take(at, d).mean() for d in range(3) for at in (0, side)])
-    return torch.from_numpy(field - border)
+    field = winding((points + 1) / step, normals * area_N[:, None], size)
+    half = np.median(map_coordinates(field, ((points + 1) / step).T, order=1))
+    return torch.from_numpy(field[: side + 1, : side + 1, : side + 1] - half + 0.5)
 
 
 def _areas(points_N3: np.ndarray, normals_N3: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ from torch import Tensor
 from nidcli.corrector import Corrector, folded, unfolded
 from nidcli.model import Model
 from nidcli.sdf.angular import SPREAD, angular, spread
-from nidcli.sdf.lattice import Band, bands
+from nidcli.sdf.lattice import Band, bands, joined
 from nidcli.sdf.slits import opened
 from nidcli.sdf.solving import DENSE, Field, default_resolution
 from nidcli.sdf.splatting import splatted
@@ -74,10 +74,7 @@ def usual_steps(finest: int) -> int:
 @torch.no_grad()
 def _correction(net: Corrector, field: Field, parts: list[Band], angular_N: np.ndarray) -> Tensor | None:
     """(X, Y, Z) in units of the domain, on the lattice of these bands; None where the points refute it."""
-    value_XYZ, known_XYZ = (
-        torch.cat([*(getattr(part, name)[:-1] for part in parts[:-1]), getattr(parts[-1], name)])
-        for name in ("value_XYZ", "known_XYZ")
-    )
+    value_XYZ, known_XYZ = joined(parts)
     side, fold, unit = len(value_XYZ) - 1, net.spec.fold, net.spec.unit
     scale, device = 2 / side, next(net.parameters()).device
     size = -(-(side + 1) // fold)

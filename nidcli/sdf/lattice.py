@@ -36,6 +36,16 @@ class Band:
     known_XYZ: Tensor
 
 
+def joined(field: Iterable[Band]) -> tuple[Tensor, Tensor]:
+    """(X, Y, Z) values, and where they are known, of all bands: the last plane of each is the next one's first."""
+    parts = list(field)
+    value_XYZ, known_XYZ = (
+        torch.cat([*(getattr(part, name)[:-1] for part in parts[:-1]), getattr(parts[-1], name)])
+        for name in ("value_XYZ", "known_XYZ")
+    )
+    return value_XYZ, known_XYZ
+
+
 def bands(shares: Sequence[Share], steps: int) -> Iterator[Band]:
     """The field of all shares on a lattice of `steps` steps a cell of the finest, the last share."""
     finest = shares[-1].cells

@@ -23,7 +23,7 @@ from nidcli.errors import InputError
 from nidcli.model import Model
 from nidcli.sdf.correcting import CLIP, folded_places, shown, usual_steps
 from nidcli.sdf.frame import SIDE, Frame
-from nidcli.sdf.lattice import bands
+from nidcli.sdf.lattice import bands, joined
 from nidcli.sdf.normals import estimate_normals
 from nidcli.sdf.solids import Solid
 from nidcli.sdf.solving import Field, Oriented, understood
@@ -115,12 +115,8 @@ class _View:
         assert model.corrector is not None
         field, fold = self.field(model), model.corrector.spec.fold
         side, wide = field.side, PIECE * fold
-        parts = list(bands(field.shares, field.steps))
         short = max(0, wide - side - 1)
-        value, known = (
-            np.pad(np.concatenate([*(one[:-1] for one in values[:-1]), values[-1]]), (0, short))
-            for values in ([p.value_XYZ.numpy() for p in parts], [p.known_XYZ.numpy() for p in parts])
-        )
+        value, known = (np.pad(whole.numpy(), (0, short)) for whole in joined(bands(field.shares, field.steps)))
         value = np.clip(value / field.step, -CLIP, CLIP) * known
         surface_N3, normals_N3 = self.solid.sample(PROBES, chance)
         inside_N3 = (self.inwards(surface_N3) + 1) / field.step  # in lattice steps
