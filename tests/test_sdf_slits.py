@@ -63,13 +63,14 @@ def test_a_thin_part_turned_inside_out_is_not_all_slit():
     assert not found(sheet(6_000, 0.003, outwards=False)).any()
 
 
-def test_a_few_points_that_face_each_other_and_a_tiny_cloud_are_no_slit():
+def test_a_few_points_that_face_each_other_and_a_tiny_cloud_are_no_slit(monkeypatch: pytest.MonkeyPatch):
     wall = sphere_cloud(6_000)
-    dent = sheet(LEAST - 4, 0.002, outwards=False)
-    both = Cloud(
-        np.concatenate([wall.points_N3, 0.05 * dent.points_N3]), np.concatenate([normals_of(wall), normals_of(dent)])
-    )
+    dent = sheet(LEAST - 4, 0.004, outwards=False)
+    points = np.concatenate([wall.points_N3, dent.points_N3 * np.array([0.1, 1, 0.1])])
+    both = Cloud(points, np.concatenate([normals_of(wall), normals_of(dent)]))
     assert not found(both).any()
+    monkeypatch.setattr("nidcli.sdf.slits.LEAST", LEAST // 2)
+    assert found(both).sum() > LEAST // 2
     assert not slit_points(dent.points_N3[:12], normals_of(dent)[:12], 0.1).any()
 
 
