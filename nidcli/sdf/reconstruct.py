@@ -22,6 +22,7 @@ from nidcli.files.meshes import Mesh
 from nidcli.model import Model
 from nidcli.sdf.caps import capped
 from nidcli.sdf.continuation import continued
+from nidcli.sdf.contrary import contrary
 from nidcli.sdf.correcting import drawn
 from nidcli.sdf.fairing import faired
 from nidcli.sdf.frame import Frame
@@ -112,7 +113,11 @@ def reconstruct(
         estimated = estimate_normals(points_N3, wanted)
         normals_N3, noise = estimated.normals_N3, estimated.noise
     assert normals_N3 is not None
-    gap, seen, added = spacing(points_N3), len(points_N3), 0
+    gap, added = spacing(points_N3), 0
+    if given and (wrong_N := contrary(points_N3, normals_N3, gap)).any():
+        tell(f"{name}: {wrong_N.sum()} points are left out, whose normals contradict all around them.")
+        points_N3, normals_N3 = points_N3[~wrong_N], normals_N3[~wrong_N]
+    seen = len(points_N3)
     if options.complete != "none":
         points_N3, normals_N3, mirrors = completed(points_N3, normals_N3, gap)
         planes = " and ".join("xyz"[mirror.axis] for mirror in mirrors) or "no axis: none is a mirror"

@@ -19,8 +19,8 @@ from nidcli.sdf.slits import slit_points
 from nidcli.sdf.support import SPARSE, facing_within, spacing
 from nidcli.sdf.symmetry import Mirror, doubled
 
-MOST_DOUBLED = 5_000  # points: more say by themselves what their images would, which blur it unless they are exact
-MOST_EXACT = 15_000  # and more than these what exact images would
+MOST_DOUBLED = 5_000  # points: more say by themselves what their images would, which blur it unless they are weighed
+MOST_WEIGHED = 15_000  # and more than these what weighed images would
 SIGHT = (4.0, 3.5)  # points across what a finest cell sees; fewer where they are sparse
 ROUGH = 13.0  # and standard deviations of the noise, at least: finer cells would draw it
 COARSEST, FINEST = 2, 64  # cells a side
@@ -34,6 +34,7 @@ NARROW = 0.03  # of the points, beyond which such sheets are more than an edge o
 LEAST = 4  # points that a cell of a finer level must see
 MOST, MOST_COARSE = 128, 96  # points that a cell of the finest level looks at, and of those that it corrects
 VALUE_NOISE = (0.001, 0.002)  # of clean data: of values, in units of the domain, dense and sparse
+EXACT = 0.033  # and spacings, at most: what lies nearer
 SLOPE_NOISE = (0.14, 0.1)  # and of slopes
 GUESSED_SLOPE = 0.25  # of estimated normals
 
@@ -87,17 +88,19 @@ def understood(model: Model, cloud: Oriented, resolution: int, *, symmetric: boo
     points_N3, normals_N3, gap, noise = cloud.points_N3, cloud.normals_N3, cloud.gap, cloud.noise
     exactly = noise == 0 and cloud.given and not 0 < resolution < COARSE / gap
     plenty, fine = len(points_N3) > MOST_DOUBLED, exactly and _cells(gap, noise) > DENSE
-    mirrors: list[Mirror] = []
-    most = MOST_EXACT if fine else MOST_DOUBLED
+    mirrors, doubt_N = list[Mirror](), np.zeros(len(points_N3))
+    most = MOST_WEIGHED if fine else MOST_DOUBLED
     if symmetric and len(points_N3) <= most:
-        points_N3, normals_N3, mirrors = doubled(points_N3, normals_N3, gap, noise, most, exact=plenty)
+        whole = doubled(points_N3, normals_N3, gap, noise, most, weighed=plenty)
+        points_N3, normals_N3, doubt_N, mirrors = whole.points_N3, whole.normals_N3, whole.doubt_N, whole.mirrors
         gap = spacing(points_N3) if len(points_N3) > len(cloud.points_N3) else gap
     finest = _cells(gap, noise)
     exact, slope = (float(np.interp(gap, SPARSE, ends)) for ends in (VALUE_NOISE, SLOPE_NOISE))
-    slope = slope if cloud.given else GUESSED_SLOPE
+    exact, slope = min(exact, EXACT * gap), slope if cloud.given else GUESSED_SLOPE
     told = exactly and finest > DENSE  # sparse points say too little about slits, and of what lies beyond them
     slit_N = slit_points(points_N3, normals_N3, gap) if told else np.zeros(len(points_N3), bool)
-    data = _data(model, points_N3[~slit_N], normals_N3[~slit_N], math.hypot(noise, exact), slope)
+    value_N, slope_N = np.hypot(math.hypot(noise, exact), doubt_N), np.hypot(slope, doubt_N / cloud.gap)
+    data = _data(model, *(part[~slit_N] for part in (points_N3, normals_N3, value_N, slope_N)))
     shares = solve(model, data, finest, gap if told else None)
     dense = not resolution and noise == 0 and STEPS * finest > MOST_STEPS
     narrow = dense and facing_within(2 / MOST_STEPS, points_N3, normals_N3, gap) > NARROW
@@ -145,9 +148,10 @@ def default_resolution(finest: int, narrow: bool = False) -> int:
     return min(MOST_NARROW if narrow else MOST_STEPS, STEPS * finest)
 
 
-def _data(model: Model, points_N3: np.ndarray, normals_N3: np.ndarray, noise: float, slope: float) -> Data:
+def _data(
+    model: Model, points_N3: np.ndarray, normals_N3: np.ndarray, value_noise_N: np.ndarray, slope_noise_N: np.ndarray
+) -> Data:
     device = model.level(0).prior_mean_BK.device
-    points = torch.from_numpy(points_N3).float().to(device)
-    normals = torch.from_numpy(normals_N3).float().to(device)
-    zero_N = torch.zeros_like(points[:, 0])
-    return Data(points, zero_N, normals, zero_N + noise, zero_N + slope)
+    parts = (points_N3, normals_N3, value_noise_N, slope_noise_N)
+    points, normals, value_noise, slope_noise = (torch.from_numpy(part).float().to(device) for part in parts)
+    return Data(points, torch.zeros_like(points[:, 0]), normals, value_noise, slope_noise)

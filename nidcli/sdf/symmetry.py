@@ -25,7 +25,18 @@ SURE = 0.76  # where images are added to what is seen; of shapes that are no mir
 UNSEEN = 4.0  # spacings to the nearest point where something is missing
 NEIGHBOURS, ROUNDS = 6, 6  # in which a partner is looked for; rounds of refinement
 FLUSH, SAME = 0.25, 0.05  # spacings off its partner's plane up to which an image is used, and that tell it from a point
-FLUSH_EXACT, EXACT, AROUND = 0.08, 0.05, 8  # the same of an exact mirror, their median, and images it is that of
+FLUSH_WEIGHED, OFF_WEIGHED, AROUND = 0.5, 0.3, 8  # the same of weighed images, their median, and images it is that of
+DOUBT = 3.0  # medians around an image: the standard deviation of its value that is told
+
+
+@dataclass(frozen=True)
+class Doubled:
+    """A cloud and, after it, mirror images. doubt_N : standard deviation of how far images lie off, of points 0."""
+
+    points_N3: np.ndarray
+    normals_N3: np.ndarray
+    doubt_N: np.ndarray
+    mirrors: list[Mirror]
 
 
 @dataclass(frozen=True)
@@ -73,13 +84,13 @@ def doubled(
     noise: float = 0.0,
     most: int = 1 << 30,
     *,
-    exact: bool = False,
-) -> tuple[np.ndarray, np.ndarray, list[Mirror]]:
+    weighed: bool = False,
+) -> Doubled:
     """The cloud and, after it, the mirror images of its points that lie on what it shows; and the mirrors that there
-    are. noise : standard deviation of the points; most : points up to which a mirror is used; exact : images only where
-    the mirror is as exact as dense points are."""
+    are. noise : standard deviation of the points; most : points up to which a mirror is used; weighed : images say how
+    far they may be off, as dense points do not forgive, and so may be further off."""
     near = min(NEIGHBOURS, len(points_N3))
-    used = []
+    doubt_N, used = np.zeros(len(points_N3)), list[Mirror]()
     for mirror in find_mirrors(points_N3, normals_N3, gap, SURE, near):
         if len(points_N3) > most:
             break
@@ -96,7 +107,11 @@ def doubled(
             mirror = replace(mirror, offset=mirror.offset + min(max(step, -gap), gap))
         images_N3, off_N, _ = _partners(mirror, tree, points_N3, normals_N3, gap)
         off_N = np.where(np.isnan(off_N), np.inf, np.abs(off_N))
-        fits_N = _exact(off_N, tree, points_N3, gap) if exact else off_N < FLUSH * gap + 2 * noise
+        fits_N, new_N = off_N < FLUSH * gap + 2 * noise, doubt_N
+        if weighed:
+            around_N = _around(off_N, tree)
+            fits_N = (off_N < FLUSH_WEIGHED * gap) & (around_N < OFF_WEIGHED * gap)
+            new_N = np.hypot(doubt_N, DOUBT * np.where(fits_N, around_N, 0))
         added = fits_N & (tree.query(images_N3, workers=-1)[0] > SAME * gap)
         if not added.any():
             continue
@@ -105,18 +120,15 @@ def doubled(
         turned_A3[:, mirror.axis] *= -1
         points_N3 = np.concatenate([points_N3, images_N3[added]])
         normals_N3 = np.concatenate([normals_N3, turned_A3])
-    return points_N3, normals_N3, used
+        doubt_N = np.concatenate([doubt_N, new_N[added]])
+    return Doubled(points_N3, normals_N3, doubt_N, used)
 
 
-def _exact(off_N: np.ndarray, tree: cKDTree, points_N3: np.ndarray, gap: float) -> np.ndarray:
-    """(N,) which images are to be believed as points are: the mirror is exact everywhere, or around them. off_N : how
-    far they lie off the planes of their partners, which is a little on curved surfaces whatever the mirror."""
-    flush_N = off_N < FLUSH_EXACT * gap
-    if np.median(off_N) < EXACT * gap:
-        return flush_N
-    around_Nk = tree.query(points_N3, k=1 + AROUND, workers=-1)[1]
-    local_N: np.ndarray = np.median(off_N[around_Nk], axis=1) < EXACT * gap
-    return flush_N & local_N
+def _around(off_N: np.ndarray, tree: cKDTree) -> np.ndarray:
+    """(N,) how far images lie off the planes of their partners, the median of those around each."""
+    around_Nk = tree.query(tree.data, k=min(1 + AROUND, tree.n), workers=-1)[1]
+    found: np.ndarray = np.median(off_N[around_Nk], axis=1)
+    return found
 
 
 def _partners(
