@@ -178,10 +178,12 @@ class Dictionary(nn.Module):
         (N, D), (K, C, F) = coords_ND.shape, self.head_KCF.shape
         paired = self.spec.embedding == "fourier" and self.spec.frequencies % 2 == 0  # a cosine's slope needs its sine
         if self.spec.heads == "linear" and self.spec.layers == 1 and paired:
-            jet_EX = self.derivatives(self.head_KCF.permute(2, 1, 0).reshape(F, C * K))
-            embedded_NE = nn.functional.pad(self.trunk.embed(coords_ND), (0, 1), value=1.0)
-            kind = torch.bfloat16 if rough else embedded_NE.dtype
-            return (embedded_NE.to(kind) @ jet_EX.to(kind)).to(embedded_NE).view(N, 1 + D, C, K)
+            kind = torch.bfloat16 if rough else coords_ND.dtype
+            jet_EX = self.derivatives(self.head_KCF.permute(2, 1, 0).reshape(F, C * K)).to(kind)
+            cos_EX, sin_EX = jet_EX[:-1].chunk(2)
+            phase_NE = coords_ND @ self.trunk.wave_DE.to(coords_ND.dtype)
+            jets_NX = torch.addmm(jet_EX[-1], phase_NE.cos().to(kind), cos_EX).addmm_(phase_NE.sin().to(kind), sin_EX)
+            return jets_NX.to(coords_ND.dtype).view(N, 1 + D, C, K)
         parts = [self.atoms(coords_ND)]
         for d in range(D):
             along = torch.zeros_like(coords_ND)

@@ -5,7 +5,8 @@ f(x) = sum_levels sum_cells w_cell(x) sum_k a[cell, k] b_k(local(x))
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -116,6 +117,20 @@ class Level(nn.Module):
         mean_K = self.prior_mean_BK[0 if self.spec.shared else cell]
         variance_K = self.prior_variance_BK[0 if self.spec.shared else cell]
         return Prior(mean_K, variance_K, mean_K.new_zeros(len(mean_K), 0))
+
+    def leading(self, count: int) -> Level:
+        """The level of its first `count` experts, a copy."""
+        level, experts = deepcopy(self), min(count, self.spec.dictionary.experts)
+        bank_spec = replace(self.spec.dictionary, experts=experts)
+        level.spec = replace(self.spec, dictionary=bank_spec, basis=min(self.spec.basis, experts))
+        level.prior_mean_BK = level.prior_mean_BK[:, :experts]
+        level.prior_variance_BK = level.prior_variance_BK[:, :experts]
+        for bank in level.banks:
+            assert isinstance(bank, Dictionary)
+            bank.spec = bank_spec
+            for name, kept in list(bank.named_parameters(recurse=False)):
+                setattr(bank, name, nn.Parameter(kept.detach()[:experts], requires_grad=kept.requires_grad))
+        return level
 
     def grid(self, width: int, height: int, pitch: int) -> tuple[Partition, tuple[Fraction, Fraction]]:
         """The cells of a photo whose finest cells are `pitch` pixels wide, and how many of them the photo covers."""

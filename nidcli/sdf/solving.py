@@ -26,6 +26,7 @@ ROUGH = 13.0  # and standard deviations of the noise, at least: finer cells woul
 COARSEST, FINEST = 2, 64  # cells a side
 DENSE = 40  # of these, beyond which a corrector is not asked: what is missed then is what lies between points
 COARSE = 4.0  # lattice steps along the domain times the spacing, below which the lattice shows less than points tell
+LEADING = 160  # experts of a level, of 256, that such a lattice can show
 LEVELS = 3
 BLUR = 0.01  # of a half cell: what its experts cannot draw
 STEPS = 8  # of the lattice, a cell of the finest
@@ -86,7 +87,8 @@ def understood(model: Model, cloud: Oriented, resolution: int, *, symmetric: boo
     """The field of a cloud. resolution : lattice steps along the domain, at least, 0 by density; symmetric : mirror
     images of points are used where they lie on what is seen."""
     points_N3, normals_N3, gap, noise = cloud.points_N3, cloud.normals_N3, cloud.gap, cloud.noise
-    exactly = noise == 0 and cloud.given and not 0 < resolution < COARSE / gap
+    coarse = 0 < resolution < COARSE / gap
+    exactly = noise == 0 and cloud.given and not coarse
     plenty, fine = len(points_N3) > MOST_DOUBLED, exactly and _cells(gap, noise) > DENSE
     mirrors, doubt_N = list[Mirror](), np.zeros(len(points_N3))
     most = MOST_WEIGHED if fine else MOST_DOUBLED
@@ -101,7 +103,7 @@ def understood(model: Model, cloud: Oriented, resolution: int, *, symmetric: boo
     slit_N = slit_points(points_N3, normals_N3, gap) if told else np.zeros(len(points_N3), bool)
     value_N, slope_N = np.hypot(math.hypot(noise, exact), doubt_N), np.hypot(slope, doubt_N / cloud.gap)
     data = _data(model, *(part[~slit_N] for part in (points_N3, normals_N3, value_N, slope_N)))
-    shares = solve(model, data, finest, gap if told else None)
+    shares = solve(model, data, finest, gap if told else None, LEADING if coarse else None)
     dense = not resolution and noise == 0 and STEPS * finest > MOST_STEPS
     narrow = dense and facing_within(2 / MOST_STEPS, points_N3, normals_N3, gap) > NARROW
     steps = max(2, -(-(resolution or default_resolution(finest, narrow)) // finest))
@@ -113,13 +115,14 @@ def _cells(gap: float, noise: float) -> int:
     return max(4, min(FINEST, 4 * round(1 / max(float(np.interp(gap, SPARSE, SIGHT)) * gap, ROUGH * noise))))
 
 
-def solve(model: Model, data: Data, finest: int, gap: float | None = None) -> list[Share]:
+def solve(model: Model, data: Data, finest: int, gap: float | None = None, experts: int | None = None) -> list[Share]:
     """Coarse to fine: each level explains what those below it left. gap : spacing of the points; with it, the finest
-    cells are checked where no point lies as well."""
+    cells are checked where no point lies as well; experts : of a level that are used, all of them without."""
     shares, left = list[Share](), data
     for cells in chain(finest):
         blurred_N = torch.hypot(left.value_noise_N, torch.full_like(left.value_noise_N, BLUR / cells))
         left, level = replace(left, value_noise_N=blurred_N), nearest_level(model, cells)
+        level = level.leading(experts) if experts else level
         least, most = LEAST if shares else 1, MOST if cells == finest else MOST_COARSE
         share = solve_share(level, cells, left, least, most, first=not shares)
         shares.append(share)
