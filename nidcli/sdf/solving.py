@@ -35,7 +35,7 @@ NARROW = 0.03  # of the points, beyond which such sheets are more than an edge o
 LEAST = 4  # points that a cell of a finer level must see
 MOST, MOST_COARSE = 128, 96  # points that a cell of the finest level looks at, and of those that it corrects
 VALUE_NOISE = (0.001, 0.002)  # of clean data: of values, in units of the domain, dense and sparse
-EXACT = 0.033  # and spacings, at most: what lies nearer
+EXACT = 0.033  # and at most, in spacings of the points
 SLOPE_NOISE = (0.14, 0.1)  # and of slopes
 GUESSED_SLOPE = 0.25  # of estimated normals
 
