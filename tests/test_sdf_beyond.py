@@ -89,7 +89,7 @@ def test_a_room_seen_from_inside_is_solid_beyond_its_walls():
 def test_only_dense_clean_clouds_are_checked(monkeypatch: pytest.MonkeyPatch):
     asked = list[float | None]()
 
-    def noted(model: Model, data: Data, finest: int, gap: float | None = None) -> list[Share]:
+    def noted(model: Model, data: Data, finest: int, gap: float | None, experts: int | None) -> list[Share]:
         asked.append(gap)
         return []
 
