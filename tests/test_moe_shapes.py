@@ -151,3 +151,8 @@ def test_the_command_learns_from_a_folder_and_from_a_shapenet_layout(nid: Nid, m
     assert code == 2 and "set or lookup" in err
     (tmp_path / "empty").mkdir()
     assert nid("learn-dict", "--data", tmp_path / "empty", "-o", tmp_path / "b.nid", *flags)[0] == 4
+
+
+def test_a_glob_names_meshes_to_learn_from(meshes: Path):
+    found = named_shapes(str(meshes / "[1-3].ply"), SYNSET, "train", lambda text: None, recursive=False)
+    assert [path.name for path in found] == ["1.ply", "2.ply", "3.ply"]

@@ -18,6 +18,7 @@ from typing import Literal
 
 from nidcli.errors import InputError
 from nidcli.files.image_writing import IMAGE_SUFFIXES
+from nidcli.files.inputs import expand
 
 Split = Literal["train", "val", "test"]
 PARTITION, ALIGNED = "list_eval_partition.txt", "img_align_celeba"
@@ -103,19 +104,18 @@ def shapenet(root: Path, split_file: Path, synset: str, split: Split) -> list[Sh
 
 
 def named_shapes(name: str, synset: str, split: Split, warn: Callable[[str], None], recursive: bool) -> list[Path]:
-    """What a `--data` argument stands for: a ShapeNet folder's split, the meshes of a folder, or one mesh."""
+    """What a `--data` argument stands for: a ShapeNet folder's split, or the meshes of a folder, a glob or a file."""
     root = Path(name)
     file = next((root / known for known in SPLIT_FILES if (root / known).is_file()), None)
     if file is not None:
         shapes = shapenet(root, file, synset, split)
         warn(f"{name} is laid out as ShapeNet: {len(shapes)} shapes of {synset} in its {split} split are taken.")
         return [shape.path for shape in shapes]
-    if not root.is_dir():
-        return [root]
-    found = sorted(path for path in root.glob("**/*" if recursive else "*") if path.suffix.lower() in MESHES)
-    if not found:
-        raise InputError(f"{root} holds no mesh; name another folder, or add -r for its subfolders.")
-    return found
+    found = expand([name], recursive=recursive, only=MESHES)
+    for item in found:
+        if item.problem:
+            raise InputError(item.problem)
+    return [item.path for item in found]
 
 
 def bmc(root: Path) -> list[tuple[str, list[Path]]]:

@@ -24,6 +24,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from nidcli.artifacts import save_model
+from nidcli.clouds import cloud_distance
 from nidcli.dictionary import Dictionary
 from nidcli.errors import InputError
 from nidcli.files.datasets import named_shapes
@@ -38,7 +39,6 @@ from nidcli.moe.training import Trained, adjusted, plan
 from nidcli.report import rank
 
 __all__ = ["Preset", "adjusted", "learner", "open_data", "plan", "save"]
-NEAREST = 4  # points of the cloud that decide on a sign
 BOX = 1.0  # half a side of space
 
 
@@ -95,10 +95,7 @@ class Shapes:
         """(N,) float32 signed distances to the cloud."""
         points_N3, normals_N3 = self.clouds[index]
         tree = self._trees.setdefault(index, cKDTree(points_N3))
-        length, near = tree.query(places_N3, k=min(NEAREST, len(points_N3)))
-        length, near = length.reshape(len(places_N3), -1), near.reshape(len(places_N3), -1)
-        facing = np.einsum("njd,njd->n", places_N3[:, None] - points_N3[near], normals_N3[near])
-        return (np.where(facing < 0, -1, 1) * length[:, 0]).astype(np.float32)
+        return cloud_distance(points_N3, normals_N3, places_N3, tree)
 
 
 class ShapeLearner(MoeLearner):

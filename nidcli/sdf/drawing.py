@@ -14,18 +14,17 @@ import torch
 from torch import Tensor
 
 from nidcli.dictionary import Dictionary
-from nidcli.engine import materialise
-from nidcli.operators import Sample
-from nidcli.problem import DenseDesign
+
+PLACES = 1 << 14  # of a lattice that a network is asked for at a time
 
 
 def drawn(bank: Dictionary, code_SK: Tensor, x_X: Tensor, y_Y: Tensor, z_Z: Tensor) -> Tensor:
     """(S, X, Y, Z) values of one-channel codes in three dimensions."""
     spec = bank.spec
     if not (spec.embedding == "fourier" and spec.layers == 1 and spec.heads == "linear" and spec.frequencies % 2 == 0):
-        design = materialise(bank, Sample(torch.cartesian_prod(x_X, y_Y, z_Z).to(code_SK)), 1 << 62)
-        assert isinstance(design, DenseDesign)
-        return (code_SK @ design.matrix_MK.T).view(len(code_SK), len(x_X), len(y_Y), len(z_Z))
+        places_N3 = torch.cartesian_prod(x_X, y_Y, z_Z).to(code_SK)
+        values = torch.cat([bank.field(part, code_SK.T)[:, 0] for part in places_N3.split(PLACES)])
+        return values.T.reshape(len(code_SK), len(x_X), len(y_Y), len(z_Z))
     weight_ES = bank.derivatives(bank.head_KCF[:, 0].T @ code_SK.T)[:, : len(code_SK)]
     cos_ES, sin_ES = weight_ES[:-1].chunk(2)
     wave = (bank.trunk.wave_DE * (spec.period / (2 * math.pi))).round().long()

@@ -49,13 +49,15 @@ class Data:
 
 @dataclass(frozen=True)
 class Share:
-    """One level's part of a field: cells of a grid that have a code. slot_G : where a cell's code is, -1 for none."""
+    """One level's part of a field: cells of a grid that have a code. slot_G : where a cell's code is, -1 for none;
+    constant : that is part of every code."""
 
     bank: Dictionary
     partition: Partition
     cell_S: Tensor
     code_SK: Tensor
     slot_G: Tensor
+    constant: float = 0.0
 
     @property
     def cells(self) -> int:
@@ -72,7 +74,7 @@ class Share:
             known = slot_Q >= 0
             slot_Q, local_Q3, weight_Q, point_Q, slope_Q3 = (t[known] for t in (slot_Q, *pairs.rest))
             jet_Q4 = _grouped(self.bank.trunk.embed(local_Q3), slot_Q, weights_S4E)
-            value_Q, slope = jet_Q4[:, :1] / self.cells, jet_Q4[:, 1:]
+            value_Q, slope = (jet_Q4[:, :1] + self.constant) / self.cells, jet_Q4[:, 1:]
             weighted = torch.cat([weight_Q[:, None] * value_Q, weight_Q[:, None] * slope + slope_Q3 * value_Q], 1)
             out[part].index_add_(0, point_Q, weighted)
         return out

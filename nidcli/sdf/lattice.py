@@ -78,7 +78,7 @@ def _draw(share: Share, steps: int, first: int, value_XYZ: Tensor, weight_XYZ: T
         weight_XX = ramp_X[block, None, None] * ramp_X[:, None] * ramp_X
         for cells in near_S.split(max(1, BLOCK_NUMBERS // (len(block) * plane_size))):
             code_SK = share.code_SK[cells.to(share.code_SK.device)]
-            values = (drawn(share.bank, code_SK, u_X[block], u_X, u_X) / n).cpu() * weight_XX
+            values = ((drawn(share.bank, code_SK, u_X[block], u_X, u_X) + share.constant) / n).cpu() * weight_XX
             low_3 = torch.tensor([int(place_X[block[0]]) - first, int(place_X[0]), int(place_X[0])])
             _add(value_XYZ, weight_XYZ, low_S3[cells] + low_3, values, weight_XX)
 

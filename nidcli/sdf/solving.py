@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from nidcli.model import Level, Model
+from nidcli.sdf import whole
 from nidcli.sdf.beyond import amended
 from nidcli.sdf.field import Data, Share, solve_share
 from nidcli.sdf.slits import slit_points
@@ -87,14 +88,17 @@ def understood(model: Model, cloud: Oriented, resolution: int, *, symmetric: boo
     """The field of a cloud. resolution : lattice steps along the domain, at least, 0 by density; symmetric : mirror
     images of points are used where they lie on what is seen."""
     points_N3, normals_N3, gap, noise = cloud.points_N3, cloud.normals_N3, cloud.gap, cloud.noise
+    if whole.spans(model):
+        share, steps = whole.whole_share(model, points_N3, normals_N3), min(resolution or whole.STEPS, whole.MOST_STEPS)
+        return Field([share], steps, points_N3, normals_N3, np.zeros(len(points_N3), bool), gap, noise, [])
     coarse = 0 < resolution < COARSE / gap
     exactly = noise == 0 and cloud.given and not coarse
     plenty, fine = len(points_N3) > MOST_DOUBLED, exactly and _cells(gap, noise) > DENSE
     mirrors, doubt_N = list[Mirror](), np.zeros(len(points_N3))
     most = MOST_WEIGHED if fine else MOST_DOUBLED
     if symmetric and len(points_N3) <= most:
-        whole = doubled(points_N3, normals_N3, gap, noise, most, weighed=plenty)
-        points_N3, normals_N3, doubt_N, mirrors = whole.points_N3, whole.normals_N3, whole.doubt_N, whole.mirrors
+        both = doubled(points_N3, normals_N3, gap, noise, most, weighed=plenty)
+        points_N3, normals_N3, doubt_N, mirrors = both.points_N3, both.normals_N3, both.doubt_N, both.mirrors
         gap = spacing(points_N3) if len(points_N3) > len(cloud.points_N3) else gap
     finest = _cells(gap, noise)
     exact, slope = (float(np.interp(gap, SPARSE, ends)) for ends in (VALUE_NOISE, SLOPE_NOISE))
