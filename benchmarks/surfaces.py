@@ -5,8 +5,8 @@
 Truth: watertight shells (Huang et al. 2018) of the chairs that no dictionary learned from. Squared Chamfer x 1000 and
 normal consistency as `nid eval --kind mesh` defines them; the row "floor" compares the truth with itself, sampled anew.
 "noisy": 10,000 points without normals, noise 0.5 % of the longest side. "unseen": 10,000 points on one side of a plane
-that leaves a quarter of the surface unseen, ours with --complete straight; Chamfer of what lies beyond it. "time":
-10,000 points, resolution 128, and Poisson at depth 8 as in every row.
+that leaves a quarter of the surface unseen, ours with --complete shape; Chamfer of what lies beyond it; "straight" is
+the same with --complete straight. "time": 10,000 points, resolution 128, and Poisson at depth 8 as in every row.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from nidcli.files.clouds import Cloud
 from nidcli.files.meshes import Mesh, read_mesh, write_mesh
 from nidcli.model import Model
 from nidcli.sdf.compare import compare, sample_surface
+from nidcli.sdf.completion import Completion
 from nidcli.sdf.reconstruct import Options, reconstruct
 from nidcli.sdf.solids import Solid, solid
 
@@ -39,9 +40,11 @@ ROWS = {
     "500": ".12 / .92",
     "noisy": ".3 / .88",
     "unseen": "half of Poisson",
+    "straight": "half of Poisson",
     "time": "3 x Poisson",
 }
 NOISE = 0.005 * 1.8
+COMPLETE: dict[str, Completion] = {"unseen": "shape", "straight": "straight"}
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def clouded(truth: Solid, row: str, seed: int) -> tuple[Cloud, tuple[np.ndarray,
     rng = np.random.default_rng(seed)
     count = int(row) if row.isdigit() else 10_000
     plane = (np.zeros(3), 0.0)
-    if row == "unseen":
+    if row in COMPLETE:
         direction = rng.normal(size=3)
         direction /= np.linalg.norm(direction)
         points, normals = truth.sample(count * 4 // 3 + 200, rng)
@@ -109,7 +112,7 @@ def measured(model: Model, truth: Solid, row: str, seed: int, save: Path | None)
         return Score(found.chamfer, found.normal_consistency, np.nan), nothing
     cloud, plane = clouded(truth, row, seed)
     start = time.perf_counter()
-    options = Options(resolution=128 if row == "time" else 0, complete="straight" if row == "unseen" else "none")
+    options = Options(resolution=128 if row == "time" else 0, complete=COMPLETE.get(row, "none"))
     ours = reconstruct(model, cloud, options, lambda text: None).mesh
     middle = time.perf_counter()
     peer = poisson(cloud)
@@ -118,7 +121,7 @@ def measured(model: Model, truth: Solid, row: str, seed: int, save: Path | None)
     for mesh, seconds in zip((ours, peer), times, strict=True):
         if mesh is None:
             scores.append(nothing)
-        elif row == "unseen":
+        elif row in COMPLETE:
             scores.append(Score(beyond(mesh, truth.mesh, *plane), np.nan, seconds))
         else:
             found = compare(mesh, truth.mesh)

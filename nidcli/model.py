@@ -73,6 +73,7 @@ class ModelSpec:
     mixture: MixtureSpec | None = None  # of the codes of the finest level's cells: details between scattered pixels
     finisher: EncoderSpec | None = None  # adds to the mixture's answer what that misses
     corrector: CorrectorSpec | None = None  # adds to the field of a solid what its cells miss
+    shape: LevelSpec | None = None  # one cell for a whole solid: what lies where no point of a cloud does
 
     def __post_init__(self) -> None:
         if self.whole is not None and self.whole.cells != 1:
@@ -83,8 +84,10 @@ class ModelSpec:
                 raise ValueError("a mixture needs a level for the whole image, and one bank of cells of even pixels")
         elif self.finisher is not None:
             raise ValueError("a finisher adds to what a mixture says, and there is none")
-        if self.corrector is not None and self.kind != "sdf":
-            raise ValueError(f"a corrector is for solids (kind: sdf), not for kind {self.kind}")
+        if self.kind != "sdf" and (self.corrector is not None or self.shape is not None):
+            raise ValueError(f"corrector and shape are for solids (kind: sdf), not for kind {self.kind}")
+        if self.shape is not None and (self.shape.cells != 1 or self.shape.overlap != 0):
+            raise ValueError("the level for the whole solid, shape, has one cell and no overlap")
         others = (self.detector, self.finisher, self.encoder if self.kind != "image" else None)
         if any(net is not None and net.partial for net in others):
             raise ValueError("partial convolutions are for the encoder of photos, which sees what is known of them")
@@ -178,6 +181,7 @@ class Model(nn.Module):
         self.moe = _moe_gate(spec.moe, spec.levels[-1]) if spec.moe else None
         self.finisher = Encoder(spec.finisher) if spec.finisher else None
         self.corrector = Corrector(spec.corrector) if spec.corrector else None
+        self.shape = Level(spec.shape) if spec.shape else None
 
     def level(self, index: int) -> Level:
         """The level at an index, -1 the finest."""

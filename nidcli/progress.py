@@ -92,6 +92,7 @@ def last_steps(spec: LearnSpec) -> dict[str, int]:
         "encoder": spec.encoder_steps if model.encoder else 0,
         "detector": spec.detector_steps if model.detector else 0,
         "finisher": spec.finisher_steps if model.finisher else 0,
+        "shape": spec.steps if model.shape else 0,
         "corrector": spec.corrector_steps if model.corrector else 0,
     }
 

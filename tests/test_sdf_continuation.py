@@ -57,7 +57,7 @@ def test_too_few_points_have_no_border():
 
 
 def test_a_reconstruction_goes_on_where_that_is_asked(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("nidcli.sdf.reconstruct.completed", lambda points, normals, gap: (points, normals, []))
+    monkeypatch.setattr("nidcli.sdf.completion.completed", lambda points, normals, gap: (points, normals, []))
     cloud, told = cut(box_cloud(6000, (0.3, 0.45, 0.9)), 0.3), list[str]()
     options = [Options(resolution=48, complete=how, symmetry="none") for how in ("none", "straight")]
     left, on = (reconstruct(small_model(), cloud, each, told.append) for each in options)

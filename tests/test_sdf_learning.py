@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -38,6 +39,8 @@ model:
   levels:
     - {cells: 4, pixels: 5, overlap: 1.0, top_k: 12, basis: 12,
        dictionary: {dims: 3, channels: 1, experts: 12, hidden: 12, frequencies: 124, period: 5.0}}
+  shape: {cells: 1, pixels: 5, overlap: 0, top_k: 12, basis: 12,
+          dictionary: {dims: 3, channels: 1, experts: 12, hidden: 12, frequencies: 124, period: 3.0}}
 """
 
 
@@ -140,19 +143,27 @@ def test_the_command_learns_resumes_to_the_same_file_and_tells_of_other_files(ni
     assert (tmp_path / "a.nid").read_bytes() == (tmp_path / "b.nid").read_bytes()
     artifact = load_model(tmp_path / "a.nid")
     assert artifact.meta.provenance.data_licence == "CC0 1.0" and artifact.model.spec.kind == "sdf"
+    assert artifact.model.shape is not None and (artifact.model.shape.prior_variance_BK[0, 1:10] > 0).all()
     assert nid("info", tmp_path / "a.nid", "--atoms", tmp_path / "atoms.png")[0] == 0
     assert nid(*common, "-o", tmp_path / "c.nid", "--dry-run")[0] == 0
     assert nid(*common, "-o", tmp_path / "c.nid", "--size", "64")[0] == 2
 
 
-def test_a_run_goes_on_from_its_checkpoint_to_the_same_moments(meshes: Path):
-    spec = SurfaceSpec(model=ModelSpec(kind="sdf", levels=(level_spec(4), level_spec(8))), steps=2, batch=4)
+SHAPE = replace(level_spec(1), pixels=5, overlap=0)
+
+
+@pytest.mark.parametrize("done", [3, 5])  # in the second level, and among whole shapes
+def test_a_run_goes_on_from_its_checkpoint_to_the_same_moments(meshes: Path, done: int):
+    model = ModelSpec(kind="sdf", levels=(level_spec(4), level_spec(8)), shape=SHAPE)
+    spec = SurfaceSpec(model=model, steps=2, batch=4, holdout=1)
+    assert total_steps(spec) == 3 * 2
     whole = SurfaceLearner(spec, open_meshes([str(meshes)]))
     list(whole.run())
     first = SurfaceLearner(spec, open_meshes([str(meshes)]))
     running = first.run()
-    for _ in range(3):
+    while first.place.step + 2 * (first.place.level + (first.place.stage == "shape")) < done:
         next(running)
+    assert first.place.stage == ("shape" if done == 5 else "atoms")
     second = SurfaceLearner(spec, open_meshes([str(meshes)]))
     second.restore({name: tensor.clone() for name, tensor in first.state().items()}, first.place)
     list(second.run())
@@ -191,9 +202,9 @@ def test_a_corrector_is_learned_and_its_run_goes_on_to_the_same_weights(meshes: 
 
 
 def test_a_run_that_is_out_of_time_still_learns_every_level_from_something(meshes: Path):
-    spec = SurfaceSpec(model=ModelSpec(kind="sdf", levels=(level_spec(4), level_spec(8))), steps=5, batch=4)
-    learner = SurfaceLearner(spec, open_meshes([str(meshes)]), limit=1e-6)
-    assert [line.step for line in learner.run() if line.psnr is None] == [1, 1]
+    model = ModelSpec(kind="sdf", levels=(level_spec(4), level_spec(8)), shape=SHAPE)
+    learner = SurfaceLearner(SurfaceSpec(model=model, steps=5, batch=4), open_meshes([str(meshes)]), limit=1e-6)
+    assert [line.step for line in learner.run() if line.psnr is None] == [1, 1, 1]
     assert all(tensor.isfinite().all() for tensor in learner.model.state_dict().values())
 
 
@@ -201,3 +212,11 @@ def test_a_folder_without_meshes_is_refused(tmp_path: Path):
     (tmp_path / "a.txt").write_text("no mesh")
     with pytest.raises(InputError, match="no mesh"):
         open_meshes([str(tmp_path)])
+
+
+def test_the_level_of_whole_shapes_is_one_cell_of_a_solid():
+    for wrong in (replace(SHAPE, cells=2), replace(SHAPE, overlap=0.5)):
+        with pytest.raises(ValueError, match="one cell and no overlap"):
+            ModelSpec(kind="sdf", levels=(level_spec(4),), shape=wrong)
+    with pytest.raises(ValueError, match="for solids"):
+        ModelSpec(kind="image", shape=SHAPE)

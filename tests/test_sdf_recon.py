@@ -171,7 +171,7 @@ def test_a_folder_goes_on_and_other_dictionaries_are_refused(nid: Nid, dictionar
     code, _, err = nid("sdf-recon", clouds / "good.npz", "--dict", "face", "-o", tmp_path / "x.ply")
     assert code == 2 and "kind image" in err
     with pytest.raises(UsageError):
-        check_model(type("M", (), {"spec": type("S", (), {"kind": "ct"})})(), "other")
+        check_model(type("M", (), {"spec": type("S", (), {"kind": "ct"})})(), "other", Options())
 
 
 def test_eval_of_a_mesh_with_itself_and_with_one_a_little_larger(nid: Nid, tmp_path: Path):

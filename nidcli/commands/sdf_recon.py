@@ -20,7 +20,7 @@ _PREVIEW = typer.Option("--preview", metavar="FILE.png", help="A picture of clou
 _NOISE = typer.Option("--noise", min=0.0, metavar="SIGMA", help="Of the points, in the cloud's units; else estimated.")
 _RESOLUTION = typer.Option("--resolution", min=0, max=1024, help="Steps along the longest side, about; 0 by density.")
 _SYMMETRY = typer.Option("--symmetry", help="Use mirror images that lie on what is seen, where there is a mirror.")
-_COMPLETE = typer.Option("--complete", help="What is unseen: open, mirror images, or beyond them straight on.")
+_COMPLETE = typer.Option("--complete", help="The unseen: open, mirror images, then straight on, then as shapes are.")
 
 
 def command(
@@ -35,7 +35,7 @@ def command(
         typer.Option("--normals", help="Of the file, or estimated; auto takes what the file has."),
     ] = "auto",
     noise: Annotated[float | None, _NOISE] = None,
-    complete: Annotated[Literal["none", "mirror", "straight"], _COMPLETE] = "none",
+    complete: Annotated[Literal["none", "mirror", "straight", "shape"], _COMPLETE] = "none",
     symmetry: Annotated[Literal["auto", "none"], _SYMMETRY] = "auto",
     form: Annotated[Literal["ply", "obj", "stl", "glb"], typer.Option("--format", help="Of the meshes.")] = "ply",
     preview: Annotated[Path | None, _PREVIEW] = None,
@@ -62,7 +62,7 @@ def command(
         raise UsageError(f"--preview {preview} should be a .png file for one cloud, and a folder for many; change it.")
     options = Options(resolution=resolution, normals=normals, noise=noise, complete=complete, symmetry=symmetry)
     artifact = load_model(dictionary, device := run.start())
-    check_model(artifact.model, artifact.name)
+    check_model(artifact.model, artifact.name, options)
     if run.dry_run:
         console.note(plan_note(options))
         console.conclude(batch.dry_run(jobs, console), dictionary=artifact.name, device=device)

@@ -28,6 +28,12 @@ class Mesh:
     def nbytes(self) -> int:
         return self.vertices_V3.nbytes + self.faces_F3.nbytes
 
+    @property
+    def area(self) -> float:
+        """In the vertices' units squared."""
+        a, b, c = self.vertices_V3[self.faces_F3].transpose(1, 0, 2)
+        return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum()) / 2
+
 
 def read_mesh(path: Path) -> Mesh:
     """The triangles of a file, equal vertices merged. Raises InputError for one without any."""

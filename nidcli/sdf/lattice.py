@@ -68,7 +68,7 @@ def _draw(share: Share, steps: int, first: int, value_XYZ: Tensor, weight_XYZ: T
     reach = math.ceil(steps * F / 2)
     place_X = torch.arange(-reach, steps + reach + 1)  # lattice points from a cell's low corner
     u_X = 2 * place_X / steps - 1
-    ramp_X = ((1 + F - u_X.abs()) / (2 * F)).clamp(0, 1) if F else ((u_X >= -1) & (u_X < 1)).float()
+    ramp_X = ((1 + F - u_X.abs()) / (2 * F)).clamp(0, 1) if F else ((u_X >= -1) & ((u_X < 1) | (n == 1))).float()
     place_X, u_X, ramp_X = place_X[ramp_X > 0], u_X[ramp_X > 0], ramp_X[ramp_X > 0]
     low_S3 = torch.stack([share.cell_S % n, share.cell_S // n % n, share.cell_S // (n * n)], 1).cpu() * steps
     reached = (low_S3[:, 0] + place_X[-1] >= first) & (low_S3[:, 0] + place_X[0] < first + planes)

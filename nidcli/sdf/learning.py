@@ -3,6 +3,7 @@
     for every level:
         atoms      second moments of pieces of solids, a batch from one solid at a time
         experts    the mean piece and the principal components around it, as continuous functions     (levels.py)
+    shape          the same of whole solids and their mirror images, for what clouds do not show
     corrector      trained on clouds of the solids, reconstructed with these     (observing.py, net_training.py)
 
 The first expert is the mean piece, whose coefficient is 1 in every code; those of the others have the variances of the
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -25,13 +26,13 @@ from torch import Tensor
 
 from nidcli.errors import InputError, NidError, UsageError
 from nidcli.files.solids import MeshCollection
-from nidcli.model import Model
+from nidcli.model import Level, Model
 from nidcli.net_training import NetTraining
 from nidcli.progress import Place, Progress
 from nidcli.sdf.correction_loss import correction_loss, turned_pieces
 from nidcli.sdf.levels import held_out_psnr, make_level
 from nidcli.sdf.observatory import Observatory, workers_beside
-from nidcli.sdf.pieces import draw_pieces, turned
+from nidcli.sdf.pieces import draw_pieces, turned, whole_pieces
 from nidcli.sdf.solids import Solid, solid
 from nidcli.sdf.spec import SurfaceSpec
 
@@ -49,7 +50,7 @@ class SurfaceLearner:
         held = spec.holdout or len(collection) // 20
         if len(collection) - held < 1:
             raise InputError(f"{len(collection)} meshes are too few to learn from; give more, or a smaller holdout.")
-        for level in spec.model.levels:
+        for level in (*spec.model.levels, *([spec.model.shape] if spec.model.shape else [])):
             if level.dictionary.dims != 3 or level.dictionary.channels != 1 or level.cells < 1 or not level.shared:
                 raise UsageError("A level of kind sdf needs dims: 3, channels: 1, shared: true and a number of cells.")
         torch.manual_seed(spec.seed)
@@ -75,6 +76,9 @@ class SurfaceLearner:
             self._enter("atoms")
         if place.stage == "atoms":
             place.level = len(levels) - 1
+            self._enter("shape")
+        if place.stage == "shape":
+            yield from self._shape()
             self._enter("corrector")
         if place.stage == "corrector":
             yield from self._corrector()
@@ -162,20 +166,41 @@ class SurfaceLearner:
 
     def _atoms(self) -> Iterator[Progress]:
         spec, place, level = self.spec, self.place, self.model.level(self.place.level)
-        side = level.spec.pixels
-        if self.moments is None:
-            self.moments = torch.zeros(side**3 + 1, side**3 + 1, dtype=torch.float64)
-        while place.step < spec.steps and not (place.step and self._over((place.level + 1) / len(spec.model.levels))):
+        side, parts = level.spec.pixels, len(spec.model.levels) + (self.model.shape is not None)
+        while place.step < spec.steps and not (place.step and self._over((place.level + 1) / parts)):
             chance = self.chance(place.step)
             pieces_PN = self._pieces(self._mesh(place.step), chance)
             every = [turned(pieces_PN, side, chance) for _ in range(ORIENTATIONS)] if spec.flip else [pieces_PN]
-            rows = torch.nn.functional.pad(torch.cat(every), (0, 1), value=1.0).to(self.device)
-            self.moments += (rows.T @ rows).double().cpu()
-            place.step += 1
+            self._count(torch.cat(every))
             yield self._progress(spec.steps)
-        make_level(level, self.moments.to(self.device), spec.fit_steps, spec.seed)
+        yield from self._made_of(level, lambda: self._pieces(self.held[0], self.chance(1 << 20)))
+
+    def _shape(self) -> Iterator[Progress]:
+        spec, place, level = self.spec, self.place, self.model.shape
+        if level is None:
+            return
+        while place.step < spec.steps and not (place.step and self._over(1)):
+            self._count(self._poses(level, self._mesh(place.step), place.step))
+            yield self._progress(spec.steps)
+        yield from self._made_of(level, lambda: self._poses(level, self.held[0], 1 << 20))
+
+    def _poses(self, level: Level, index: int, step: int) -> Tensor:
+        return whole_pieces(self.solid(index), level.spec, self.chance(step))
+
+    def _count(self, pieces_PN: Tensor) -> None:
+        """A step's pieces, into the moments."""
+        rows = torch.nn.functional.pad(pieces_PN, (0, 1), value=1.0).to(self.device)
+        if self.moments is None:
+            self.moments = torch.zeros(rows.shape[1], rows.shape[1], dtype=torch.float64)
+        self.moments += (rows.T @ rows).double().cpu()
+        self.place.step += 1
+
+    def _made_of(self, level: Level, held_out: Callable[[], Tensor]) -> Iterator[Progress]:
+        """The level of the moments."""
+        assert self.moments is not None
+        make_level(level, self.moments.to(self.device), self.spec.fit_steps, self.spec.seed)
         if self.held:
-            yield self._progress(spec.steps, held_out_psnr(level, self._pieces(self.held[0], self.chance(1 << 20))))
+            yield self._progress(self.spec.steps, held_out_psnr(level, held_out()))
 
     # ---- corrector
 

@@ -21,16 +21,16 @@ from nidcli.files.clouds import Cloud
 from nidcli.files.meshes import Mesh
 from nidcli.model import Model
 from nidcli.sdf.caps import capped
-from nidcli.sdf.continuation import continued
+from nidcli.sdf.completion import Completion, whole_cloud
 from nidcli.sdf.contrary import contrary
 from nidcli.sdf.correcting import drawn
 from nidcli.sdf.fairing import faired
 from nidcli.sdf.frame import Frame
+from nidcli.sdf.imagined import whole_level
 from nidcli.sdf.lattice import BAND_NUMBERS, triangles
 from nidcli.sdf.normals import estimate_normals
 from nidcli.sdf.solving import MOST_NARROW, Oriented, understood
 from nidcli.sdf.support import FAR, spacing, supported, thinned
-from nidcli.sdf.symmetry import completed
 from nidcli.sdf.topology import component_of_faces, is_closed
 
 MOST_POINTS = 60_000  # points that are looked at; more are averaged in voxels
@@ -42,12 +42,12 @@ NormalSource = Literal["auto", "file", "estimate"]
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """resolution : lattice steps along the domain, 0 by density; noise : standard deviation of the points in the
-    cloud's units, None to estimate it; complete : what is unseen with "mirror" images, with "straight" beyond these as
-    well (`sdf/continuation.py`); symmetry : with "auto" mirror images of what is seen, see `sdf/symmetry.py`."""
+    cloud's units, None to estimate it; complete : what is unseen, see `sdf/completion.py`; symmetry : with "auto"
+    mirror images of what is seen, see `sdf/symmetry.py`."""
 
     resolution: int = 0
     normals: NormalSource = "auto"
-    complete: Literal["none", "mirror", "straight"] = "none"
+    complete: Completion = "none"
     symmetry: Literal["auto", "none"] = "auto"
     noise: float | None = None
 
@@ -119,15 +119,10 @@ def reconstruct(
         points_N3, normals_N3 = points_N3[~wrong_N], normals_N3[~wrong_N]
     seen = len(points_N3)
     if options.complete != "none":
-        points_N3, normals_N3, mirrors = completed(points_N3, normals_N3, gap)
-        planes = " and ".join("xyz"[mirror.axis] for mirror in mirrors) or "no axis: none is a mirror"
-        added = len(points_N3) - seen
-        tell(f"{name}: {added} points are added, mirrored along {planes}.")
-        gap = spacing(points_N3)
-        if options.complete == "straight":
-            points_N3, normals_N3 = continued(points_N3, normals_N3, gap)
-            tell(f"{name}: {len(points_N3) - seen - added} points are added where surfaces go straight on.")
-            added = len(points_N3) - seen
+        points_N3, normals_N3 = whole_cloud(
+            model, points_N3, normals_N3, gap, options.complete, lambda text: tell(f"{name}: {text}")
+        )
+        gap, added = spacing(points_N3), len(points_N3) - seen
         wider = Frame.of(frame.outwards(points_N3))  # what is added may lie outside
         points_N3, zoom = wider.inwards(frame.outwards(points_N3)), wider.scale / frame.scale
         frame, noise, gap = wider, noise * zoom, gap * zoom
@@ -174,10 +169,12 @@ def reconstruct(
     return Surface(Mesh(frame.outwards(vertices_V3), faces_F3), frame.outwards(points_N3), report)
 
 
-def check_model(model: Model, name: str) -> None:
-    """Raises UsageError for a dictionary of another kind."""
+def check_model(model: Model, name: str, options: Options) -> None:
+    """Raises UsageError for a dictionary of another kind, and one without what is asked for."""
     if model.spec.kind != "sdf":
         raise UsageError(f"{name} is a dictionary of kind {model.spec.kind}; give --dict one of kind sdf, as chair is.")
+    if options.complete == "shape":
+        whole_level(model)
 
 
 def plan_note(options: Options) -> str:
