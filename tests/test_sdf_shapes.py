@@ -16,7 +16,7 @@ from nidcli.artifacts import Metadata, save_model
 from nidcli.errors import UsageError
 from nidcli.files.clouds import Cloud
 from nidcli.model import Level
-from nidcli.sdf.imagined import DENIED, imagined
+from nidcli.sdf.imagined import DENIED, SPECK, _specks, imagined
 from nidcli.sdf.pose import ON, SLOPE, Pose, cube_turns, evidence, find_pose
 from nidcli.sdf.reconstruct import Options, check_model, reconstruct
 from nidcli.sdf.support import spacing
@@ -102,6 +102,13 @@ def test_what_was_guessed_otherwise_is_not_guessed_again():
     alone, _ = whole.beyond(seen.points_N3, seen.points_N3[:0], gap)
     beside, _ = whole.beyond(seen.points_N3, unseen.points_N3, gap)
     assert len(beside) < 0.1 * len(alone)
+
+
+def test_a_part_of_few_points_is_a_speck():
+    rng = np.random.default_rng(0)
+    few, many = rng.random((SPECK - 1, 3)), rng.random((SPECK, 3)) + 5
+    specks = _specks(np.concatenate([few, many]), 1.0)
+    assert specks[: len(few)].all() and not specks[len(few) :].any()
 
 
 def test_points_far_from_any_such_shape_are_denied():

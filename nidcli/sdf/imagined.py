@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from nidcli.errors import UsageError
@@ -30,6 +32,7 @@ ON, SLOPE = 0.03, 0.3  # deviations of values, in units of the domain, and of sl
 CELLS, BENT_ON, MOST = 8, 0.02, 512  # a side of the level that bends; what it need not draw; points of a cell
 STEPS = 12  # of the lattice, a cell of these
 FAR, JOINED, FREE = 0.1, 0.12, 1.2  # from all points: unseen; from what is unseen: up to points; spacings from these
+TOGETHER, SPECK = 2.5, 30  # spacings between points of one part; fewer points than these are none
 DENIED = 0.2  # off the whole shape's surface: not of this kind
 
 
@@ -68,7 +71,17 @@ class Imagined:
             return sample_S3[:0], normal_S3[:0]
         joined_S = cKDTree(sample_S3[unseen_S]).query(sample_S3, workers=-1)[0] < JOINED / self.pose.scale
         new_S = joined_S & (away_S > FREE * gap) & (guessed_S > far)
+        new_S[new_S] = ~_specks(sample_S3[new_S], gap)
         return sample_S3[new_S], normal_S3[new_S]
+
+
+def _specks(points_A3: np.ndarray, gap: float) -> np.ndarray:
+    """(A,) which points are of a part too small to be one."""
+    pair_P2 = cKDTree(points_A3).query_pairs(TOGETHER * gap, output_type="ndarray")
+    graph = coo_matrix((np.ones(len(pair_P2), bool), pair_P2.T), (len(points_A3), len(points_A3)))
+    count, part_A = connected_components(graph, directed=False)
+    small: np.ndarray = np.bincount(part_A, minlength=count)[part_A] < SPECK
+    return small
 
 
 def whole_level(model: Model) -> Level:
