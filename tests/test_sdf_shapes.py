@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial import cKDTree
-from solid_cases import small_model
+from solid_cases import normals_of, small_model
 from stools import stool, stool_model
 
 from nidcli.artifacts import Metadata, save_model
 from nidcli.errors import UsageError
 from nidcli.files.clouds import Cloud
 from nidcli.model import Level
-from nidcli.sdf.imagined import DENIED, SPECK, _specks, imagined
+from nidcli.sdf.imagined import DENIED, SPECK, Imagined, _specks, imagined
 from nidcli.sdf.pose import ON, SLOPE, Pose, cube_turns, evidence, find_pose
 from nidcli.sdf.reconstruct import Options, check_model, reconstruct
 from nidcli.sdf.support import spacing
@@ -72,15 +72,19 @@ def cut(height: float) -> tuple[Cloud, Cloud]:
     return Cloud(points[low], normals[low]), Cloud(points[~low], normals[~low])
 
 
+def imagined_of(height: float) -> tuple[Imagined, np.ndarray, np.ndarray, float]:
+    """The whole of what lies below a plane; these points, those above, and the spacing."""
+    seen, unseen = cut(height)
+    whole = imagined(stool_model(), seen.points_N3, normals_of(seen))
+    return whole, seen.points_N3, unseen.points_N3, spacing(seen.points_N3)
+
+
 def test_a_shape_goes_on_where_it_was_cut_and_nowhere_else():
-    seen, unseen = cut(0.3)
-    assert seen.normals_N3 is not None
-    gap = spacing(seen.points_N3)
-    whole = imagined(stool_model(), seen.points_N3, seen.normals_N3)
-    points, normals = whole.beyond(seen.points_N3, seen.points_N3[:0], gap)
+    whole, seen, unseen, gap = imagined_of(0.3)
+    points, normals = whole.beyond(seen, seen[:0], gap)
     assert len(points) == len(normals) and (points[:, 1] > 0.3 - 3 * gap).mean() > 0.97
     assert np.abs(SHAPE.distance(points)).mean() < 0.06
-    reached = cKDTree(points).query(unseen.points_N3)[0]
+    reached = cKDTree(points).query(unseen)[0]
     assert np.median(reached) < 0.08
     assert (np.einsum("nd,nd->n", normals, _slope(points)) > 0.5).mean() > 0.8
     everything, facing = SHAPE.sample(6000)
@@ -95,12 +99,8 @@ def _slope(points_N3: np.ndarray) -> np.ndarray:
 
 
 def test_what_was_guessed_otherwise_is_not_guessed_again():
-    seen, unseen = cut(0.3)
-    assert seen.normals_N3 is not None
-    gap = spacing(seen.points_N3)
-    whole = imagined(stool_model(), seen.points_N3, seen.normals_N3)
-    alone, _ = whole.beyond(seen.points_N3, seen.points_N3[:0], gap)
-    beside, _ = whole.beyond(seen.points_N3, unseen.points_N3, gap)
+    whole, seen, unseen, gap = imagined_of(0.3)
+    alone, beside = (whole.beyond(seen, guessed, gap)[0] for guessed in (unseen[:0], unseen))
     assert len(beside) < 0.1 * len(alone)
 
 
