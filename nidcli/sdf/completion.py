@@ -21,10 +21,8 @@ def whole_cloud(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The cloud and, after it, points where it saw nothing. gap : between neighbours; say : is told what was added.
 
-    Raises UsageError where shapes are asked of a dictionary that knows none.
+    how : anything but "none". Raises UsageError where shapes are asked of a dictionary that knows none.
     """
-    if how == "none":
-        return points_N3, normals_N3
     before = len(points_N3)
     points_N3, normals_N3, mirrors = completed(points_N3, normals_N3, gap)
     planes = " and ".join("xyz"[mirror.axis] for mirror in mirrors) or "no axis: none is a mirror"

@@ -33,6 +33,7 @@ CELLS, BENT_ON, MOST = 8, 0.02, 512  # a side of the level that bends; what it n
 STEPS = 12  # of the lattice, a cell of these
 FAR, JOINED, FREE = 0.1, 0.12, 1.2  # from all points: unseen; from what is unseen: up to points; spacings from these
 TOGETHER, SPECK = 2.5, 30  # spacings between points of one part; fewer points than these are none
+MOST_ADDED = 200_000  # points: a cloud of a few dense spots would ask for millions
 DENIED = 0.2  # off the whole shape's surface: not of this kind
 
 
@@ -59,7 +60,7 @@ class Imagined:
         if not len(faces_F3):
             return np.zeros((0, 3)), np.zeros((0, 3))
         surface = Mesh(self.pose.outwards(vertices_V3), faces_F3)
-        count = round(surface.area / gap**2)
+        count = min(MOST_ADDED, round(surface.area / gap**2))
         sample_S3, normal_S3 = sample_surface(surface, count, np.random.default_rng(0))
         away_S = cKDTree(seen_N3).query(sample_S3, workers=-1)[0]
         guessed_S = np.full(count, np.inf)

@@ -86,7 +86,8 @@ def plan(learner: SurfaceLearner, budget: int) -> Plan:
     """The size of a run, without a step of it. budget : not used, shells are few and kept by number."""
     spec, levels = learner.spec, learner.spec.model.levels
     numbers = sum(tensor.numel() for tensor in learner.model.state_dict().values())
-    samples, net = max(level.pixels for level in levels) ** 3, spec.model.corrector
+    seen = (*levels, spec.model.shape) if spec.model.shape else levels
+    samples, net = max(level.pixels for level in seen) ** 3, spec.model.corrector
     again = spec.corrector_memory * spec.corrector_batch * piece_bytes(net) if net else 0
     return Plan(
         meshes=len(learner.collection),
