@@ -104,6 +104,14 @@ def test_what_was_guessed_otherwise_is_not_guessed_again():
     assert len(beside) < 0.1 * len(alone)
 
 
+def test_amid_points_nothing_is_added():
+    whole, seen, _, gap = imagined_of(0.3)
+    around = np.concatenate([seen, *(np.array([[x, y, z]]) for x in (-2, 2) for y in (-2, 2) for z in (-2, 2))])
+    assert not len(whole.beyond(around, seen[:0], gap)[0])
+    flat = seen * (1, 0, 1)
+    assert len(whole.beyond(flat, seen[:0], gap)[0])
+
+
 def test_a_part_of_few_points_is_a_speck():
     rng = np.random.default_rng(0)
     few, many = rng.random((SPECK - 1, 3)), rng.random((SPECK, 3)) + 5

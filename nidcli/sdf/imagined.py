@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from scipy.spatial import ConvexHull, cKDTree
 
 from nidcli.errors import UsageError
 from nidcli.files.meshes import Mesh
@@ -54,8 +54,8 @@ class Imagined:
         return denied
 
     def beyond(self, seen_N3: np.ndarray, guessed_A3: np.ndarray, gap: float) -> tuple[np.ndarray, np.ndarray]:
-        """Points of its surface, and their normals (S, 3), that are far from all these, and on from there up to what is
-        seen. gap : between neighbours; all in the cloud's frame."""
+        """Points of its surface, and their normals (S, 3), that are far from all these and outside the hull of what is
+        seen, and on from there up to that. gap : between neighbours; all in the cloud's frame."""
         vertices_V3, faces_F3 = triangles(bands(self.shares, STEPS), CELLS * STEPS)
         if not len(faces_F3):
             return np.zeros((0, 3)), np.zeros((0, 3))
@@ -67,7 +67,9 @@ class Imagined:
         if len(guessed_A3):
             guessed_S = cKDTree(guessed_A3).query(sample_S3, workers=-1)[0]
         far = FAR / self.pose.scale
-        unseen_S = np.minimum(away_S, guessed_S) > far
+        faces_H4 = ConvexHull(seen_N3, qhull_options="QJ").equations  # joggled, or a flat sheet has none
+        out_S = (sample_S3 @ faces_H4[:, :3].T + faces_H4[:, 3]).max(1) > 0
+        unseen_S = out_S & (np.minimum(away_S, guessed_S) > far)  # amid points it was seen that nothing is there
         if not unseen_S.any():
             return sample_S3[:0], normal_S3[:0]
         joined_S = cKDTree(sample_S3[unseen_S]).query(sample_S3, workers=-1)[0] < JOINED / self.pose.scale
